@@ -1,0 +1,1 @@
+//! The kinds of tests that need more than one crate.
