@@ -1,1 +1,75 @@
-//! placeholder
+//! The words everything else speaks: ids, states with their transitions, records, errors.
+//!
+//! Promise: plain values. No AWS, no async, no clock; an illegal transition cannot be expressed as an allowed one.
+
+pub mod deployment;
+pub mod error;
+pub mod ids;
+pub mod names;
+pub mod scope;
+pub mod state;
+pub mod target;
+
+pub use deployment::{
+    Actor, ActorKind, Deployment, DeploymentStep, Failure, Progress, StepKind, TargetRef,
+};
+pub use error::{ErrorKind, StepError};
+pub use ids::{DeploymentId, SecretId, ServerId, SiteId, TeamId, TokenId};
+pub use scope::{Role, Scope};
+pub use state::{
+    DeploymentStatus, Dispatch, EnvironmentStatus, Outcome, Phase, Settlement, StepStatus,
+    Transitions, Trigger,
+};
+pub use target::{
+    HostKey, LockKey, Server, ServerFacts, ServerStatus, Site, SiteStatus, TargetKind,
+};
+
+/// When something happened: UTC, stored and shown as RFC 3339 with milliseconds.
+pub type Time = chrono::DateTime<chrono::Utc>;
+
+/// The one way a time is written.
+pub fn rfc3339(time: Time) -> String {
+    time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// The number in every record's `schema`. Readers accept it and the one before.
+pub const SCHEMA: u32 = 1;
+
+/// Times in records, always with milliseconds, so that they sort as text.
+pub mod time_text {
+    use super::Time;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// As RFC 3339 with milliseconds.
+    pub fn serialize<S: Serializer>(time: &Time, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&super::rfc3339(*time))
+    }
+
+    /// Any RFC 3339 time.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Time, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+
+    /// The same for times that may be absent.
+    pub mod option {
+        use super::Time;
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        /// As RFC 3339 with milliseconds, or null.
+        pub fn serialize<S: Serializer>(time: &Option<Time>, to: S) -> Result<S::Ok, S::Error> {
+            match time {
+                Some(time) => super::serialize(time, to),
+                None => to.serialize_none(),
+            }
+        }
+
+        /// Any RFC 3339 time, or null.
+        pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Time>, D::Error> {
+            match Option::<String>::deserialize(from)? {
+                Some(text) => text.parse().map(Some).map_err(serde::de::Error::custom),
+                None => Ok(None),
+            }
+        }
+    }
+}

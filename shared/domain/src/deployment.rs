@@ -1,0 +1,225 @@
+//! The records of one operation: the deployment and its steps.
+//!
+//! Promise: enough to say what happened, to whom, by whom, and how it ended, without any log.
+
+use crate::{
+    DeploymentId, DeploymentStatus, Dispatch, ErrorKind, LockKey, Outcome, Phase, Settlement,
+    StepError, StepStatus, TargetKind, TeamId, Time, Trigger, time_text,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Who asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Actor {
+    /// A person or a program.
+    pub kind: ActorKind,
+    /// The token's or member's id.
+    pub id: String,
+    /// How people know them.
+    pub name: String,
+    /// Their role at that moment.
+    pub role: String,
+}
+
+/// What kind of caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActorKind {
+    /// A member.
+    Member,
+    /// A token.
+    Token,
+    /// Triphammer itself.
+    System,
+}
+
+/// What the deployment is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TargetRef {
+    /// Server, site or environment.
+    pub kind: TargetKind,
+    /// Its id.
+    pub id: String,
+    /// Its name at that moment.
+    pub name: String,
+}
+
+/// Why something ended without its effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Failure {
+    /// What can be done about it.
+    pub kind: ErrorKind,
+    /// Stable, for programs.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+impl From<&StepError> for Failure {
+    fn from(error: &StepError) -> Self {
+        Self {
+            kind: error.kind,
+            code: error.code.clone(),
+            message: error.public.clone(),
+        }
+    }
+}
+
+/// One operation. Kept under 4 KB: the frozen input is an item of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Number of the record's shape.
+    pub schema: u32,
+    /// Its id.
+    pub id: DeploymentId,
+    /// Its owner.
+    pub team_id: TeamId,
+    /// Who asked.
+    pub actor: Actor,
+    /// What set it off.
+    pub trigger: Trigger,
+    /// The pipeline's name.
+    #[serde(rename = "type")]
+    pub pipeline: String,
+    /// For people: "Create site".
+    pub operation_name: String,
+    /// What it is about.
+    pub target: TargetRef,
+    /// The verdict.
+    pub status: DeploymentStatus,
+    /// For releases.
+    pub phase: Option<Phase>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// What still happens.
+    pub settlement: Settlement,
+    /// Handed to its machine?
+    pub dispatch: Dispatch,
+    /// The step whose end is the verdict "completed".
+    pub commit_step: String,
+    /// The locks it holds until it is settled, sorted.
+    pub locks: Vec<LockKey>,
+    /// As in its lock items: the highest fence any of its workers was given.
+    pub fence: u64,
+    /// Ids and small values that steps need.
+    #[serde(default)]
+    pub meta: BTreeMap<String, serde_json::Value>,
+    /// Set when the pipeline makes its target: the record goes if the deployment does not complete.
+    pub creates_target: bool,
+    /// Claims beside the target (a name, a domain) that go with it.
+    #[serde(default)]
+    pub claims: Vec<String>,
+    /// When it was asked for.
+    #[serde(with = "time_text")]
+    pub created_at: Time,
+    /// When its first step began.
+    #[serde(with = "time_text::option")]
+    pub started_at: Option<Time>,
+    /// When the verdict fell.
+    #[serde(with = "time_text::option")]
+    pub finished_at: Option<Time>,
+    /// When nothing was left to do.
+    #[serde(with = "time_text::option")]
+    pub settled_at: Option<Time>,
+    /// Why it failed, was cancelled, or needs attention.
+    pub error: Option<Failure>,
+    /// What is left when an undo failed, for people.
+    pub attention: Option<String>,
+    /// Repeats this one.
+    pub retry_of: Option<DeploymentId>,
+    /// Goes back to this one.
+    pub rollback_of: Option<DeploymentId>,
+    /// Rises with every change of it or its steps.
+    pub seq: u64,
+    /// How often its machine was started to undo.
+    pub undo_starts: u32,
+}
+
+impl Deployment {
+    /// In one line, as people read it: "cancelled, undoing".
+    pub fn standing(&self) -> String {
+        match (self.status.is_finished(), self.settlement) {
+            (false, _) | (true, Settlement::Settled) => self.status.to_string(),
+            (true, Settlement::Active) => format!("{}, tidying up", self.status),
+            (true, Settlement::Stopping) => format!("{}, stopping", self.status),
+            (true, Settlement::Undoing) => format!("{}, undoing", self.status),
+            (true, Settlement::NeedsAttention) => format!("{}, needs attention", self.status),
+        }
+    }
+}
+
+/// What kind of work a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    /// Up to the commit, the commit included.
+    Step,
+    /// After the commit: its failure is a warning.
+    Tidy,
+    /// Takes a step's effect back.
+    Undo,
+}
+
+/// How far a running step is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Progress {
+    /// In the unit.
+    pub done: u64,
+    /// In the unit; absent when not known.
+    pub total: Option<u64>,
+    /// `bytes`, `files`, `steps`.
+    pub unit: String,
+    /// What it is doing now, for people.
+    pub message: String,
+}
+
+/// One step of a deployment, or the undo of one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeploymentStep {
+    /// Number of the record's shape.
+    pub schema: u32,
+    /// `provision_database`: also the state's name.
+    pub name: String,
+    /// For people.
+    pub title: String,
+    /// The Lambda behind it.
+    pub function: String,
+    /// Forward, tidy or undo.
+    pub kind: StepKind,
+    /// How far.
+    pub status: StepStatus,
+    /// Its place.
+    pub sort_order: u32,
+    /// The name of the undo that takes its effect back.
+    pub undo: Option<String>,
+    /// For an undo: the step it takes back.
+    pub undo_of: Option<String>,
+    /// For people: what it did, or why it was skipped.
+    pub output: Option<String>,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// What went wrong on the way and was tried again, or failed without harm.
+    pub warning: Option<String>,
+    /// While it runs.
+    pub progress: Option<Progress>,
+    /// Small values it gave to later steps.
+    #[serde(default)]
+    pub gives: BTreeMap<String, serde_json::Value>,
+    /// The release's phase while it runs.
+    pub phase: Option<Phase>,
+    /// When its first worker began.
+    #[serde(with = "time_text::option")]
+    pub started_at: Option<Time>,
+    /// When it ended.
+    #[serde(with = "time_text::option")]
+    pub finished_at: Option<Time>,
+    /// Of its newest worker.
+    #[serde(default)]
+    pub fence: u64,
+    /// Until when its newest worker may be alive; absent when it is known to be gone.
+    #[serde(with = "time_text::option")]
+    pub deadline: Option<Time>,
+    /// Of its newest worker.
+    pub request_id: Option<String>,
+}
