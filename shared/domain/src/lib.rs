@@ -5,6 +5,7 @@
 pub mod deployment;
 pub mod error;
 pub mod ids;
+pub mod lifecycle;
 pub mod names;
 pub mod scope;
 pub mod state;
