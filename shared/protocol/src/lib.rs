@@ -113,7 +113,10 @@ pub struct SiteInstall {
 
 impl std::fmt::Debug for SiteInstall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SiteInstall").field("site", &self.site).field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("SiteInstall")
+            .field("site", &self.site)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
