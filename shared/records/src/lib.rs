@@ -1,1 +1,47 @@
-//! placeholder
+//! The only crate that knows table and key names.
+//!
+//! Promise: every method takes the team and builds its keys from it; every status write is conditional; no scans.
+
+mod audit;
+mod create;
+mod deployments;
+mod error;
+mod history;
+mod item;
+pub mod keys;
+mod secrets;
+mod servers;
+mod sites;
+mod table;
+mod tokens;
+mod transact;
+
+pub use audit::AuditEntry;
+pub use create::{Claim, CreateRefused, Created, Idempotency, NewDeployment, TargetRecord};
+pub use deployments::Applied;
+pub use error::RecordsError;
+pub use history::Page;
+pub use secrets::SealedSecret;
+pub use table::{create_records_table, create_secrets_table};
+pub use tokens::TokenRecord;
+
+use aws_sdk_dynamodb::Client;
+
+/// The records of all teams.
+#[derive(Debug, Clone)]
+pub struct Records {
+    client: Client,
+    table: String,
+    secrets_table: String,
+}
+
+impl Records {
+    /// Over this table and the one for secrets.
+    pub fn new(client: Client, table: impl Into<String>, secrets_table: impl Into<String>) -> Self {
+        Self {
+            client,
+            table: table.into(),
+            secrets_table: secrets_table.into(),
+        }
+    }
+}

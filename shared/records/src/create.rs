@@ -1,0 +1,317 @@
+//! One transaction creates a deployment: its locks, itself, its input and steps, the target it makes, its claims, the
+//! idempotency key and the audit entry.
+//!
+//! Promise: all of it or nothing. When it is refused, the caller's own idempotency key decides first, then the locks, then the claims.
+
+use crate::deployments::{deployment_item, input_item};
+use crate::item::{Item, item, record, s};
+use crate::transact::Written;
+use crate::{AuditEntry, Records, RecordsError, keys};
+use domain::{Deployment, DeploymentId, DeploymentStep, LockKey, Server, Site, TeamId, Time};
+use serde::{Deserialize, Serialize};
+
+/// A repeat of a call within this time answers as the first did.
+const IDEMPOTENCY_DAYS: i64 = 1;
+
+/// How often a creation that met another one reads and tries again.
+const ATTEMPTS: u32 = 8;
+
+/// Everything that comes to be together.
+#[derive(Debug, Clone)]
+pub struct NewDeployment {
+    /// The deployment; its fence is set here.
+    pub deployment: Deployment,
+    /// What was asked for, frozen.
+    pub input: serde_json::Value,
+    /// Its steps.
+    pub steps: Vec<DeploymentStep>,
+    /// The target it makes.
+    pub target: Option<TargetRecord>,
+    /// Names and domains it takes.
+    pub claims: Vec<Claim>,
+    /// The caller's key.
+    pub idempotency: Option<Idempotency>,
+    /// Who asked, from where.
+    pub audit: AuditEntry,
+}
+
+/// The record of a target.
+#[derive(Debug, Clone)]
+pub enum TargetRecord {
+    /// A server.
+    Server(Box<Server>),
+    /// A site.
+    Site(Box<Site>),
+}
+
+impl TargetRecord {
+    pub(crate) fn key(&self) -> keys::Key {
+        match self {
+            Self::Server(server) => keys::server(server.team_id, server.id),
+            Self::Site(site) => keys::site(site.team_id, site.id),
+        }
+    }
+    fn item(&self) -> Result<Item, RecordsError> {
+        match self {
+            Self::Server(server) => item(self.key(), server),
+            Self::Site(site) => item(self.key(), site),
+        }
+    }
+}
+
+/// Something that only one target of a team may have.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Claim {
+    /// `domain:01J…:shop.example.com`
+    pub name: String,
+    /// For people: "the domain shop.example.com on this server".
+    pub what: String,
+    /// Whose it is.
+    pub target: String,
+}
+
+/// The caller's key, and what it stood for.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The key, with the caller in it.
+    pub key: String,
+    /// Of the route and body.
+    pub body_hash: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredKey {
+    body_hash: String,
+    deployment_id: DeploymentId,
+    /// Seconds since 1970: DynamoDB removes it some time after.
+    expires_at: i64,
+}
+
+#[derive(Deserialize)]
+struct StoredLock {
+    #[serde(default)]
+    holder: Option<DeploymentId>,
+    #[serde(default)]
+    operation_name: Option<String>,
+    #[serde(default)]
+    since: Option<String>,
+    #[serde(default)]
+    fence: u64,
+}
+
+/// What became of a creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// It is new.
+    New(DeploymentId),
+    /// The same call made it before.
+    Repeat(DeploymentId),
+}
+
+/// Why a creation was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateRefused {
+    /// The idempotency key stood for another call.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// Another deployment holds the target.
+    #[error("the target is held by {deployment_id}")]
+    Held {
+        /// Which.
+        deployment_id: DeploymentId,
+        /// What it does.
+        operation_name: String,
+        /// Since when.
+        since: Option<Time>,
+    },
+    /// Another target has the name or domain.
+    #[error("{} is taken", .0.what)]
+    Taken(Claim),
+    /// The target is there already.
+    #[error("the target exists")]
+    TargetExists,
+    /// The store did not answer.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+}
+
+impl Records {
+    /// See the module.
+    pub async fn deployment_create(
+        &self,
+        mut new: NewDeployment,
+    ) -> Result<Created, CreateRefused> {
+        for attempt in 0..ATTEMPTS {
+            if let Some(repeat) = self.decide(&mut new).await? {
+                return Ok(Created::Repeat(repeat));
+            }
+            if self.write_all(self.creation_writes(&new)?).await? == Written::All {
+                return Ok(Created::New(new.deployment.id));
+            }
+            Self::jitter(attempt).await;
+        }
+        Err(RecordsError::Contended.into())
+    }
+
+    /// Read what could be in the way, in the order that decides; raise the fence above every lock's.
+    async fn decide(&self, new: &mut NewDeployment) -> Result<Option<DeploymentId>, CreateRefused> {
+        let deployment = &mut new.deployment;
+        let team = deployment.team_id;
+        let idempotency_key = new
+            .idempotency
+            .as_ref()
+            .map(|key| keys::idempotency(team, &key.key));
+        let mut wanted: Vec<keys::Key> = deployment
+            .locks
+            .iter()
+            .map(|lock| keys::lock(team, lock))
+            .collect();
+        wanted.extend(idempotency_key.clone());
+        wanted.extend(
+            new.claims
+                .iter()
+                .map(|claim| keys::claim(team, &claim.name)),
+        );
+        wanted.extend(new.target.as_ref().map(TargetRecord::key));
+        let found = self.get_all(wanted).await?;
+        let at = |wanted: &keys::Key| {
+            found
+                .iter()
+                .find(|item| {
+                    item.get("pk") == Some(&s(wanted.0.clone()))
+                        && item.get("sk") == Some(&s(wanted.1.clone()))
+                })
+                .cloned()
+        };
+        if let (Some(mine), Some(stored)) =
+            (&new.idempotency, idempotency_key.as_ref().and_then(at))
+        {
+            let stored: StoredKey = record(stored)?;
+            if stored.expires_at > deployment.created_at.timestamp() {
+                return if stored.body_hash == mine.body_hash {
+                    Ok(Some(stored.deployment_id))
+                } else {
+                    Err(CreateRefused::KeyReused)
+                };
+            }
+        }
+        deployment.fence = 0;
+        for lock in &deployment.locks {
+            let Some(stored) = at(&keys::lock(team, lock)) else {
+                continue;
+            };
+            let stored: StoredLock = record(stored)?;
+            if let Some(holder) = stored.holder {
+                return Err(CreateRefused::Held {
+                    deployment_id: holder,
+                    operation_name: stored.operation_name.unwrap_or_default(),
+                    since: stored.since.and_then(|since| since.parse().ok()),
+                });
+            }
+            deployment.fence = deployment.fence.max(stored.fence);
+        }
+        for claim in &new.claims {
+            if at(&keys::claim(team, &claim.name)).is_some() {
+                return Err(CreateRefused::Taken(claim.clone()));
+            }
+        }
+        if new
+            .target
+            .as_ref()
+            .map(TargetRecord::key)
+            .as_ref()
+            .and_then(at)
+            .is_some()
+        {
+            return Err(CreateRefused::TargetExists);
+        }
+        Ok(None)
+    }
+
+    fn creation_writes(
+        &self,
+        new: &NewDeployment,
+    ) -> Result<Vec<crate::transact::Write>, RecordsError> {
+        let deployment = &new.deployment;
+        let (team, id) = (deployment.team_id, deployment.id);
+        let mut writes = Vec::new();
+        for lock in &deployment.locks {
+            writes.push(self.take_lock(team, lock, deployment)?);
+        }
+        writes.push(self.put_new(deployment_item(deployment)?)?);
+        writes.push(self.put_new(input_item(team, id, &new.input))?);
+        for step in &new.steps {
+            writes.push(self.put_new(item(
+                keys::step(team, id, step.kind, step.sort_order, &step.name),
+                step,
+            )?)?);
+        }
+        if let Some(target) = &new.target {
+            writes.push(self.put_new(target.item()?)?);
+        }
+        for claim in &new.claims {
+            writes.push(self.put_new(item(keys::claim(team, &claim.name), claim)?)?);
+        }
+        if let Some(idempotency) = &new.idempotency {
+            let stored = StoredKey {
+                body_hash: idempotency.body_hash.clone(),
+                deployment_id: id,
+                expires_at: deployment.created_at.timestamp() + IDEMPOTENCY_DAYS * 86_400,
+            };
+            let now = (
+                ":now",
+                Self::number(deployment.created_at.timestamp().max(0).cast_unsigned()),
+            );
+            writes.push(self.put(
+                item(keys::idempotency(team, &idempotency.key), &stored)?,
+                Some(("attribute_not_exists(pk) OR expires_at <= :now", vec![now])),
+            )?);
+        }
+        writes.push(self.put_new(new.audit.item(team)?)?);
+        Ok(writes)
+    }
+
+    /// Only a free lock, with no higher fence than the one read, is taken.
+    fn take_lock(
+        &self,
+        team: TeamId,
+        lock: &LockKey,
+        deployment: &Deployment,
+    ) -> Result<crate::transact::Write, RecordsError> {
+        self.update(
+            keys::lock(team, lock),
+            "SET holder = :me, since = :since, operation_name = :operation, fence = :fence",
+            "attribute_not_exists(holder) AND (attribute_not_exists(fence) OR fence <= :fence)",
+            vec![
+                (":me", s(deployment.id.to_string())),
+                (":since", s(domain::rfc3339(deployment.created_at))),
+                (":operation", s(deployment.operation_name.clone())),
+                (":fence", Self::number(deployment.fence)),
+            ],
+        )
+    }
+
+    /// Which deployment holds a lock.
+    pub async fn lock_holder(
+        &self,
+        team: TeamId,
+        lock: &LockKey,
+    ) -> Result<Option<DeploymentId>, RecordsError> {
+        let Some(stored) = self.get(keys::lock(team, lock)).await? else {
+            return Ok(None);
+        };
+        Ok(record::<StoredLock>(stored)?.holder)
+    }
+
+    /// Whose a claim is.
+    pub async fn claim_owner(
+        &self,
+        team: TeamId,
+        claim: &str,
+    ) -> Result<Option<Claim>, RecordsError> {
+        self.get(keys::claim(team, claim))
+            .await?
+            .map(record)
+            .transpose()
+    }
+}

@@ -1,0 +1,105 @@
+//! Keys, and beside each the access patterns it serves.
+//!
+//! Promise: this is the whole list; what cannot be asked here cannot be asked without a scan, so it is not asked.
+//!
+//! | item | pk | sk | asked for by |
+//! |---|---|---|---|
+//! | deployment | `TEAM#t#DEPLOYMENT#id` | `DEPLOYMENT` | its id; together with the next three in one query |
+//! | frozen input | same | `INPUT` | its deployment |
+//! | step | same | `STEP#003#attach_domain` | its deployment, in order |
+//! | undo | same | `UNDO#996#detach_domain` | its deployment, in order, behind the steps |
+//! | lock | `TEAM#t#LOCK#site:id` | `LOCK` | creation, begin, settle |
+//! | claim (a name, a domain) | `TEAM#t#CLAIM#domain:…` | `CLAIM` | creation, settle |
+//! | idempotency key | `TEAM#t#IDEMPOTENCY#key` | `IDEMPOTENCY` | creation; expires |
+//! | server, site | `TEAM#t` | `SERVER#id`, `SITE#id` | its id; the team's list by prefix |
+//! | token of a team | `TEAM#t` | `TOKEN#id` | the team's list by prefix |
+//! | token by hash | `TOKEN#hash` | `TOKEN` | every request |
+//! | audit entry | `TEAM#t#AUDIT` | its ULID | the team, newest first |
+//! | secret (own table) | `TEAM#t` | `SECRET#id` | its id; expires |
+//!
+//! | index | partition | sort | asked for by |
+//! |---|---|---|---|
+//! | `by_team` | `team_key` = `TEAM#t` | `id` | a team's history, newest first |
+//! | `by_target` | `target_key` = `TEAM#t#site:id` | `id` | a target's history, newest first |
+//! | `open` (sparse) | `open_key` = `OPEN` | `id` | all unsettled deployments (sweeper) |
+//!
+//! The indexes hold keys only: writing a deployment again does not write them again, and a page is one query and one batch read.
+
+use domain::{DeploymentId, LockKey, SecretId, ServerId, SiteId, StepKind, TeamId, TokenId};
+
+/// Partition and sort key.
+pub type Key = (String, String);
+
+/// Of a deployment and all that belongs to it.
+pub fn deployment_partition(team: TeamId, id: DeploymentId) -> String {
+    format!("TEAM#{team}#DEPLOYMENT#{id}")
+}
+/// Of a deployment.
+pub fn deployment(team: TeamId, id: DeploymentId) -> Key {
+    (deployment_partition(team, id), "DEPLOYMENT".to_string())
+}
+/// Of its frozen input.
+pub fn input(team: TeamId, id: DeploymentId) -> Key {
+    (deployment_partition(team, id), "INPUT".to_string())
+}
+/// Of one of its steps.
+pub fn step(team: TeamId, id: DeploymentId, kind: StepKind, order: u32, name: &str) -> Key {
+    let word = if kind == StepKind::Undo {
+        "UNDO"
+    } else {
+        "STEP"
+    };
+    (
+        deployment_partition(team, id),
+        format!("{word}#{order:03}#{name}"),
+    )
+}
+/// Of a lock.
+pub fn lock(team: TeamId, lock: &LockKey) -> Key {
+    (format!("TEAM#{team}#LOCK#{lock}"), "LOCK".to_string())
+}
+/// Of a claim.
+pub fn claim(team: TeamId, claim: &str) -> Key {
+    (format!("TEAM#{team}#CLAIM#{claim}"), "CLAIM".to_string())
+}
+/// Of an idempotency key.
+pub fn idempotency(team: TeamId, key: &str) -> Key {
+    (
+        format!("TEAM#{team}#IDEMPOTENCY#{key}"),
+        "IDEMPOTENCY".to_string(),
+    )
+}
+/// Of what a team owns.
+pub fn team(team: TeamId) -> String {
+    format!("TEAM#{team}")
+}
+/// Of a server.
+pub fn server(team_id: TeamId, id: ServerId) -> Key {
+    (team(team_id), format!("SERVER#{id}"))
+}
+/// Of a site.
+pub fn site(team_id: TeamId, id: SiteId) -> Key {
+    (team(team_id), format!("SITE#{id}"))
+}
+/// Of a token in its team.
+pub fn token(team_id: TeamId, id: TokenId) -> Key {
+    (team(team_id), format!("TOKEN#{id}"))
+}
+/// Of a token by the hash of its secret.
+pub fn token_hash(hash: &str) -> Key {
+    (format!("TOKEN#{hash}"), "TOKEN".to_string())
+}
+/// Of a team's audit trail.
+pub fn audit_partition(team: TeamId) -> String {
+    format!("TEAM#{team}#AUDIT")
+}
+/// Of a secret, in the secrets table.
+pub fn secret(team_id: TeamId, id: SecretId) -> Key {
+    (team(team_id), format!("SECRET#{id}"))
+}
+/// Of a target's history, in the index `by_target`.
+pub fn target(team: TeamId, lock: &LockKey) -> String {
+    format!("TEAM#{team}#{lock}")
+}
+/// Of the sparse index `open`.
+pub const OPEN: &str = "OPEN";
