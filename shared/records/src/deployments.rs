@@ -155,7 +155,7 @@ impl Records {
 }
 
 /// The state after a change was written over a snapshot.
-fn merged(mut snapshot: Snapshot, change: Change) -> Snapshot {
+pub fn merged(mut snapshot: Snapshot, change: Change) -> Snapshot {
     snapshot.deployment = change.deployment;
     for step in change.steps {
         match snapshot.steps.iter_mut().find(|old| old.name == step.name) {

@@ -18,7 +18,7 @@ mod transact;
 
 pub use audit::AuditEntry;
 pub use create::{Claim, CreateRefused, Created, Idempotency, NewDeployment, TargetRecord};
-pub use deployments::Applied;
+pub use deployments::{Applied, merged};
 pub use error::RecordsError;
 pub use history::Page;
 pub use secrets::SealedSecret;

@@ -1,0 +1,69 @@
+//! A step's Lambda process.
+//!
+//! Promise: made once, then one call after another; what fails at the start says so and ends.
+
+use crate::errors::Wire;
+use crate::handler::{Call, handle};
+use crate::{Cloud, Step, StepError};
+use domain::Time;
+use domain::lifecycle::Worker;
+use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
+use std::process::ExitCode as StdExit;
+use std::sync::Arc;
+
+/// How a process ends.
+pub type Exit = StdExit;
+
+/// Log lines as JSON, at the level that `RUST_LOG` says.
+pub fn log_to_stdout() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let _already_set = tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(filter)
+        .with_target(false)
+        .without_time()
+        .try_init();
+}
+
+/// Who is at work, from the invocation.
+pub fn worker(context: &Context) -> Worker {
+    let deadline = Time::from_timestamp_millis(i64::try_from(context.deadline).unwrap_or(i64::MAX))
+        .unwrap_or_default();
+    Worker {
+        request_id: context.request_id.clone(),
+        deadline,
+    }
+}
+
+/// Serve a step until the process is stopped.
+pub async fn serve<S: Step>(make: impl FnOnce(&Cloud) -> S) -> Exit {
+    log_to_stdout();
+    let cloud = match Cloud::from_env().await {
+        Ok(cloud) => cloud,
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            return Exit::FAILURE;
+        }
+    };
+    let step = Arc::new(make(&cloud));
+    let served = lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| {
+        let (cloud, step) = (cloud.clone(), Arc::clone(&step));
+        async move {
+            let worker = worker(&event.context);
+            let call: Call = serde_json::from_value(event.payload)
+                .map_err(|error| Diagnostic::from(Wire(StepError::broken(error))))?;
+            handle(&cloud, step, call, worker)
+                .await
+                .map_err(|error| Diagnostic::from(Wire(error)))
+        }
+    }))
+    .await;
+    match served {
+        Ok(()) => Exit::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the runtime ended");
+            Exit::FAILURE
+        }
+    }
+}
