@@ -136,6 +136,8 @@ pub struct Server {
     pub host: String,
     /// The SSH port.
     pub port: u16,
+    /// The address its host key was seen at.
+    pub ip: Option<String>,
     /// How far it is.
     pub status: ServerStatus,
     /// The account used once, to install the agent.

@@ -4,7 +4,7 @@
 
 use crate::Cloud;
 use crate::handler::Held;
-use domain::{DeploymentId, LockKey, Progress, StepError, TeamId};
+use domain::{DeploymentId, DeploymentStatus, LockKey, Progress, StepError, TeamId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
@@ -85,6 +85,15 @@ impl At {
             message: message.into(),
         };
         self.held.progress(&self.cloud, progress).await;
+    }
+
+    /// Has a person stopped it? For steps that wait; others need not ask.
+    pub async fn check_cancelled(&self) -> Result<(), StepError> {
+        let snapshot = self.cloud.records.deployment_snapshot(self.team, self.deployment_id).await?;
+        match (snapshot.deployment.status, snapshot.deployment.error) {
+            (DeploymentStatus::Cancelled, Some(why)) => Err(StepError::new(why.kind, why.code, why.message)),
+            _ => Ok(()),
+        }
     }
 
     /// Say it in words.

@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 /// Raised with every change of the shapes below; the agent refuses another one and is then upgraded.
 pub const PROTOCOL_VERSION: u32 = 1;
 
+/// Where the agent is on every server.
+pub const AGENT_PATH: &str = "/usr/local/lib/triphammer/triphammer-agent";
+
 /// The most a request or a reply may weigh.
 pub const MESSAGE_LIMIT_BYTES: usize = 1024 * 1024;
 
@@ -299,6 +302,24 @@ pub struct Install {
     pub version: u32,
     /// The binary's own checksum must be this.
     pub sha256: String,
-    /// The one key that may log in as the agent's user: `ssh-ed25519 AAAA…`.
+    /// The key that may log in as the agent's user for this server record: `ssh-ed25519 AAAA…`. It replaces the one that
+    /// the same record had before; other records' keys stay, so that one machine may be registered twice.
     pub public_key: String,
+    /// The server record, a ULID: the comment of its line in authorized_keys.
+    pub server_id: String,
+    /// The mark of what this installation creates.
+    pub deployment_id: String,
+}
+
+/// What `agent uninstall` reads from stdin. It removes this record's key; with the last key the user, the sudo rule and
+/// the binary go too. Claims and what they stand for stay. Replies [`Changed`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Uninstall {
+    /// Must equal [`PROTOCOL_VERSION`].
+    pub version: u32,
+    /// The server record, a ULID.
+    pub server_id: String,
+    /// The deployment that takes its installation back; a key that another one put there stays.
+    pub deployment_id: String,
 }
