@@ -1,1 +1,38 @@
-fn main() {}
+//! The Lambda that ends deployments: stop, note, settle.
+//!
+//! Promise: see `kit::settle`; this is its process.
+
+use kit::errors::Wire;
+use kit::settle::{Call, Reply, handle};
+use kit::{Cloud, Exit, StepError};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Exit {
+    kit::serve::log_to_stdout();
+    let cloud = match Cloud::from_env().await {
+        Ok(cloud) => cloud,
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            return Exit::FAILURE;
+        }
+    };
+    let served = lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| {
+        let cloud = cloud.clone();
+        async move { answer(&cloud, event.payload).await.map_err(|error| Diagnostic::from(Wire(error))) }
+    }))
+    .await;
+    served.map_or_else(
+        |error| {
+            tracing::error!(%error, "the runtime ended");
+            Exit::FAILURE
+        },
+        |()| Exit::SUCCESS,
+    )
+}
+
+async fn answer(cloud: &Cloud, payload: serde_json::Value) -> Result<Reply, StepError> {
+    let call: Call = serde_json::from_value(payload).map_err(StepError::broken)?;
+    let (deployment, action) = (call.deployment_id, call.action);
+    handle(cloud, call).await.inspect_err(|error| tracing::error!(%deployment, ?action, error = error.chain(), "settle failed"))
+}

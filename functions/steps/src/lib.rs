@@ -1,9 +1,9 @@
-//! What the steps on a site share: the input that was frozen, and what they need.
+//! What the steps on a site or server share: what they need, and how they say what they did.
 //!
 //! Promise: one type per shape; a step names what it reads.
 
-use domain::{SecretId, ServerId, SiteId, StepError};
-use serde::{Deserialize, Serialize};
+use domain::{ServerId, SiteId, StepError};
+use serde::Deserialize;
 
 /// A site on a server.
 #[derive(Debug, Clone, Deserialize)]
@@ -19,56 +19,6 @@ pub struct SiteNeeds {
 pub struct ServerNeeds {
     /// The server.
     pub server_id: ServerId,
-}
-
-/// The frozen input of create_site.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CreateSite {
-    /// The site.
-    pub site_id: SiteId,
-    /// Where it is to live.
-    pub server_id: ServerId,
-    /// Its name.
-    pub name: String,
-    /// System user, database, pool, server block and directories have this name.
-    pub system_name: String,
-    /// Its title.
-    pub title: String,
-    /// The host name it answers under without a domain.
-    pub address: String,
-    /// Its own main domain.
-    pub domain: Option<String>,
-    /// Other host names.
-    pub aliases: Vec<String>,
-    /// The first administrator.
-    pub admin_user: String,
-    /// Their mail address.
-    pub admin_email: String,
-    /// Their password, encrypted.
-    pub admin_password: SecretId,
-    /// The PHP version, when one was asked for.
-    pub php: Option<String>,
-}
-
-/// The frozen input of register_server.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct RegisterServer {
-    /// The server.
-    pub server_id: ServerId,
-    /// Its name.
-    pub name: String,
-    /// Address or host name.
-    pub host: String,
-    /// The SSH port.
-    pub port: u16,
-    /// The account that installs the agent.
-    pub user: String,
-    /// Its private key, encrypted.
-    pub bootstrap_key: SecretId,
-    /// The key that may call the agent.
-    pub agent_key: SecretId,
-    /// The host key's fingerprint, when it is known beforehand.
-    pub host_key: Option<String>,
 }
 
 /// The lines of a reply, for people.

@@ -4,6 +4,7 @@
 
 pub mod catalog;
 pub mod define;
+pub mod inputs;
 mod pipelines;
 #[cfg(feature = "sketches")]
 pub mod sketches;

@@ -4,7 +4,7 @@
 
 use crate::item::{item, key, record, s};
 use crate::transact::{Write, Written};
-use crate::{Records, RecordsError, keys};
+use crate::{AuditEntry, Records, RecordsError, keys};
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::lifecycle::{Change, LockEffect, Snapshot, TargetEffect};
 use domain::{Deployment, DeploymentId, DeploymentStep, Settlement, TargetKind, TeamId};
@@ -52,6 +52,14 @@ impl Records {
 
     /// Write a change over the state with the `seq` before it.
     pub async fn deployment_apply(&self, change: &Change) -> Result<Applied, RecordsError> {
+        self.apply(change, None).await
+    }
+
+    async fn apply(
+        &self,
+        change: &Change,
+        audit: Option<&AuditEntry>,
+    ) -> Result<Applied, RecordsError> {
         let deployment = &change.deployment;
         let (team, id) = (deployment.team_id, deployment.id);
         let seen = (
@@ -83,6 +91,9 @@ impl Records {
             }
         }
         writes.extend(self.target_writes(deployment, change.target)?);
+        if let Some(audit) = audit {
+            writes.push(self.put_new(audit.item(team)?)?);
+        }
         Ok(match self.write_all(writes).await? {
             Written::All => Applied::Yes,
             Written::Nothing => Applied::No,
@@ -94,6 +105,33 @@ impl Records {
         &self,
         team: TeamId,
         id: DeploymentId,
+        decide: impl FnMut(&Snapshot) -> Result<(Option<Change>, T), E>,
+    ) -> Result<(Snapshot, T), E>
+    where
+        E: From<RecordsError>,
+    {
+        self.change(team, id, None, decide).await
+    }
+
+    /// The same on a person's word: the audit entry is written with the change, and not without it.
+    pub async fn deployment_change_audited<E, T>(
+        &self,
+        team: TeamId,
+        id: DeploymentId,
+        audit: &AuditEntry,
+        decide: impl FnMut(&Snapshot) -> Result<(Option<Change>, T), E>,
+    ) -> Result<(Snapshot, T), E>
+    where
+        E: From<RecordsError>,
+    {
+        self.change(team, id, Some(audit), decide).await
+    }
+
+    async fn change<E, T>(
+        &self,
+        team: TeamId,
+        id: DeploymentId,
+        audit: Option<&AuditEntry>,
         mut decide: impl FnMut(&Snapshot) -> Result<(Option<Change>, T), E>,
     ) -> Result<(Snapshot, T), E>
     where
@@ -105,7 +143,7 @@ impl Records {
             let Some(change) = change else {
                 return Ok((snapshot, told));
             };
-            if self.deployment_apply(&change).await? == Applied::Yes {
+            if self.apply(&change, audit).await? == Applied::Yes {
                 return Ok((merged(snapshot, change), told));
             }
             Self::jitter(attempt).await;

@@ -4,11 +4,12 @@
 
 use domain::StepError;
 use kit::{At, Done, Step};
+use pipelines::inputs::CreateSite;
 use pipelines::steps::domain as steps_of;
 use protocol::{Call, Changed, DomainAttach, DomainDetach, SiteReply};
 use serde::Serialize;
 use sites::Hosts;
-use steps::{CreateSite, SiteNeeds, told};
+use steps::{SiteNeeds, told};
 
 struct AttachDomain {
     hosts: Hosts,

@@ -5,10 +5,11 @@
 use domain::StepError;
 use kit::step::Nothing;
 use kit::{At, Done, Step};
+use pipelines::inputs::CreateSite;
 use pipelines::steps::site;
 use protocol::{Call, Changed, HttpReply, SiteName, SiteProbe};
 use sites::Hosts;
-use steps::{CreateSite, SiteNeeds, told};
+use steps::{SiteNeeds, told};
 
 struct CreateConfDirectories {
     hosts: Hosts,

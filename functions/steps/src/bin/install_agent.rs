@@ -6,13 +6,14 @@
 use domain::{Server, StepError};
 use kit::step::Nothing;
 use kit::{At, Cloud, Done, Step};
+use pipelines::inputs::RegisterServer;
 use pipelines::steps::server;
 use protocol::{Call, Changed, Install, PROTOCOL_VERSION, Uninstall, VersionReply};
 use sha2::{Digest, Sha256};
 use sites::ssh::{Answer, Login, Session};
 use sites::{Hosts, keys};
 use std::time::Duration;
-use steps::{RegisterServer, ServerNeeds, told};
+use steps::{ServerNeeds, told};
 
 struct InstallAgent {
     hosts: Hosts,

@@ -4,11 +4,12 @@
 
 use domain::StepError;
 use kit::{At, Done, Step};
+use pipelines::inputs::CreateSite;
 use pipelines::steps::site;
 use protocol::{Call, Changed, SiteInstall, SiteName, SiteReply};
 use serde::Serialize;
 use sites::Hosts;
-use steps::{CreateSite, SiteNeeds, told, wordpress_source};
+use steps::{SiteNeeds, told, wordpress_source};
 
 struct InstallWordPress {
     hosts: Hosts,

@@ -6,9 +6,10 @@
 use domain::StepError;
 use kit::step::Nothing;
 use kit::{At, Cloud, Done, Step};
+use pipelines::inputs::RegisterServer;
 use pipelines::steps::server;
 use std::time::Duration;
-use steps::{RegisterServer, ServerNeeds};
+use steps::ServerNeeds;
 
 struct PinHostKey {
     cloud: Cloud,

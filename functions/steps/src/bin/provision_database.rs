@@ -5,10 +5,11 @@
 use domain::StepError;
 use kit::step::Nothing;
 use kit::{At, Done, Step};
+use pipelines::inputs::CreateSite;
 use pipelines::steps::database;
 use protocol::{Call, Changed, DatabaseName};
 use sites::Hosts;
-use steps::{CreateSite, SiteNeeds, told};
+use steps::{SiteNeeds, told};
 
 struct ProvisionDatabase {
     hosts: Hosts,
