@@ -1,0 +1,215 @@
+//! Reading requests: bodies, ids in paths, idempotency keys.
+//!
+//! Promise: what cannot be read is refused with where and why, before anything else happens.
+
+use crate::auth::Caller;
+use crate::problem::ApiError;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use contract::FieldProblem;
+use records::Idempotency;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use std::str::FromStr;
+
+/// A JSON body, and the hash that tells a repeat from another request.
+pub struct Body<T> {
+    /// What was sent.
+    pub value: T,
+    /// Of method, path and body.
+    pub hash: String,
+    key: Option<String>,
+}
+
+impl<T> Body<T> {
+    /// The caller's idempotency key, when one was sent.
+    pub fn idempotency(&self, caller: &Caller) -> Option<Idempotency> {
+        self.key.as_ref().map(|key| Idempotency {
+            key: format!("{}:{key}", caller.token_id),
+            body_hash: self.hash.clone(),
+        })
+    }
+}
+
+/// What an Idempotency-Key may look like: visible ASCII, at most this long.
+const KEY_LIMIT_CHARACTERS: usize = 200;
+
+fn idempotency_key(request: &Request) -> Result<Option<String>, ApiError> {
+    let Some(header) = request.headers().get("idempotency-key") else {
+        return Ok(None);
+    };
+    match header.to_str() {
+        Ok(key)
+            if (1..=KEY_LIMIT_CHARACTERS).contains(&key.len())
+                && key.bytes().all(|b| b.is_ascii_graphic()) =>
+        {
+            Ok(Some(key.to_string()))
+        }
+        _ => Err(ApiError::bad_request(
+            "bad_idempotency_key",
+            "An Idempotency-Key has 1 to 200 visible ASCII characters.",
+        )),
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let key = idempotency_key(&request)?;
+        let place = format!("{} {}", request.method(), request.uri().path());
+        let json = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .is_none_or(|kind| {
+                kind.starts_with("application/json") || kind.starts_with("text/plain")
+            });
+        let bytes =
+            Bytes::from_request(request, state)
+                .await
+                .map_err(|rejection| match rejection.status() {
+                    StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
+                        StatusCode::PAYLOAD_TOO_LARGE,
+                        "too_large",
+                        "Too large",
+                        "A request may weigh 64 KB at most.",
+                    ),
+                    _ => ApiError::bad_request("unreadable", "The body could not be read."),
+                })?;
+        if !json {
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "not_json",
+                "Not JSON",
+                "Send the body as application/json.",
+            ));
+        }
+        let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        let value = serde_json::from_slice(bytes).map_err(|error| {
+            ApiError::bad_request(
+                "malformed_json",
+                format!("The body is not what is expected: {error}."),
+            )
+        })?;
+        let mut digest = Sha256::new();
+        digest.update(place.as_bytes());
+        digest.update(bytes);
+        Ok(Self {
+            value,
+            hash: hex::encode(digest.finalize()),
+            key,
+        })
+    }
+}
+
+/// An id in the path. Text that is no id is the id of nothing: a 404.
+pub struct Id<I>(pub I);
+
+impl<I: FromStr + Send, S: Send + Sync> FromRequestParts<S> for Id<I> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| ApiError::not_found("id"))?;
+        text.parse()
+            .map(Self)
+            .map_err(|_| ApiError::not_found("id"))
+    }
+}
+
+/// Query parameters; unknown ones are refused by their types.
+pub struct Asked<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Query(value) =
+            Query::<T>::from_request_parts(parts, state)
+                .await
+                .map_err(|rejection| {
+                    ApiError::bad_request(
+                        "bad_query",
+                        format!(
+                            "The query is not what is expected: {}.",
+                            rejection.body_text()
+                        ),
+                    )
+                })?;
+        Ok(Self(value))
+    }
+}
+
+/// `?dry_run=true`: answer with the plan, change nothing.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DryRun {
+    /// Answer with the plan, change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Where a page begins and how long it is.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Paging {
+    /// From the page before.
+    pub cursor: Option<String>,
+    /// 1 to 100 entries.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    pub limit: Option<u32>,
+}
+
+impl Paging {
+    /// Within its bounds.
+    pub fn limit(&self) -> Result<u32, ApiError> {
+        limit(self.limit)
+    }
+}
+
+/// Within its bounds.
+pub fn limit(asked: Option<u32>) -> Result<u32, ApiError> {
+    match asked.unwrap_or(20) {
+        limit @ 1..=100 => Ok(limit),
+        _ => Err(ApiError::bad_request(
+            "bad_query",
+            "The query is not what is expected: limit must be 1 to 100.",
+        )),
+    }
+}
+
+/// Collects what is wrong with a request's fields, so that all of it is said at once.
+#[derive(Default)]
+pub struct Fields(Vec<FieldProblem>);
+
+impl Fields {
+    /// The value in its stored form, or a note.
+    pub fn check<T>(&mut self, field: &str, value: Result<T, domain::names::BadName>) -> Option<T> {
+        value
+            .map_err(|why| self.refuse(field, why.to_string()))
+            .ok()
+    }
+    /// A note.
+    pub fn refuse(&mut self, field: &str, message: impl Into<String>) {
+        self.0.push(FieldProblem {
+            field: field.to_string(),
+            message: message.into(),
+        });
+    }
+    /// All notes as an error.
+    pub fn end(self) -> Result<(), ApiError> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::invalid(self.0))
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! One file for each kind of thing.
+
+pub mod audit;
+pub mod deployments;
+pub mod health;
+pub mod servers;
+pub mod sites;
+pub mod tokens;

@@ -1,0 +1,151 @@
+//! Records as the API shows them.
+//!
+//! Promise: secrets' ids, fences and keys stay inside.
+
+use contract::{
+    AuditView, DeploymentDetail, DeploymentView, Plan, PlanStep, ServerView, SiteView, StepView,
+    TokenView,
+};
+use domain::lifecycle::Snapshot;
+use domain::{Deployment, DeploymentStep, LockKey, Server, Site};
+use pipelines::{Effect, Pipeline};
+use records::{AuditEntry, TokenRecord};
+
+/// A server.
+pub fn server(server: Server) -> ServerView {
+    ServerView {
+        id: server.id,
+        name: server.name,
+        host: server.host,
+        port: server.port,
+        status: server.status,
+        host_key_seen: server.host_key_seen.filter(|_| server.host_key.is_none()),
+        host_key: server.host_key,
+        agent_version: server.agent_version,
+        facts: server.facts,
+        created_at: server.created_at,
+    }
+}
+
+/// A site.
+pub fn site(site: Site) -> SiteView {
+    SiteView {
+        id: site.id,
+        server_id: site.server_id,
+        name: site.name,
+        title: site.title,
+        status: site.status,
+        url: site.url,
+        domain: site.domain,
+        aliases: site.aliases,
+        path: site.path,
+        php: site.php,
+        wordpress: site.wordpress,
+        admin_user: site.admin_user,
+        created_at: site.created_at,
+    }
+}
+
+/// A deployment in a list.
+pub fn deployment(deployment: &Deployment) -> DeploymentView {
+    let deployment = deployment.clone();
+    DeploymentView {
+        standing: deployment.standing(),
+        id: deployment.id,
+        pipeline: deployment.pipeline,
+        operation_name: deployment.operation_name,
+        target: deployment.target,
+        actor: deployment.actor,
+        trigger: deployment.trigger,
+        status: deployment.status,
+        outcome: deployment.outcome,
+        settlement: deployment.settlement,
+        phase: deployment.phase,
+        error: deployment.error,
+        attention: deployment.attention,
+        retry_of: deployment.retry_of,
+        created_at: deployment.created_at,
+        started_at: deployment.started_at,
+        finished_at: deployment.finished_at,
+        settled_at: deployment.settled_at,
+        seq: deployment.seq,
+    }
+}
+
+/// A deployment with its steps.
+pub fn detail(snapshot: &Snapshot) -> DeploymentDetail {
+    let steps = snapshot
+        .steps
+        .iter()
+        .map(|step| self::step(step, &snapshot.deployment.commit_step))
+        .collect();
+    DeploymentDetail {
+        deployment: deployment(&snapshot.deployment),
+        steps,
+    }
+}
+
+fn step(step: &DeploymentStep, commit_step: &str) -> StepView {
+    let step = step.clone();
+    StepView {
+        commit: step.name == commit_step,
+        name: step.name,
+        title: step.title,
+        kind: step.kind,
+        status: step.status,
+        undo_of: step.undo_of,
+        output: step.output,
+        error: step.error,
+        warning: step.warning,
+        progress: step.progress,
+        started_at: step.started_at,
+        finished_at: step.finished_at,
+    }
+}
+
+/// What would happen.
+pub fn plan(pipeline: &Pipeline, input: &serde_json::Value, locks: &[LockKey]) -> Plan {
+    let commit = pipeline.commit_step(input).map(|step| step.definition.name);
+    let steps = pipeline.steps.iter().map(|step| PlanStep {
+        name: step.definition.name.to_string(),
+        title: step.title().to_string(),
+        kind: step.kind,
+        commit: commit == Some(step.definition.name),
+        skipped: step.skip_reason(input).map(str::to_string),
+        undo: match step.effect {
+            Effect::Undo(name) => name.to_string(),
+            Effect::Keeps(why) => format!("stays: {why}"),
+            Effect::Reads => "changes nothing".to_string(),
+        },
+        timeout_seconds: step.within.as_secs(),
+    });
+    Plan {
+        pipeline: pipeline.name.to_string(),
+        operation_name: pipeline.title.to_string(),
+        locks: locks.iter().map(ToString::to_string).collect(),
+        steps: steps.collect(),
+    }
+}
+
+/// A token.
+pub fn token(token: TokenRecord) -> TokenView {
+    TokenView {
+        id: token.id,
+        name: token.name,
+        role: token.role,
+        scopes: token.scopes,
+        created_at: token.created_at,
+    }
+}
+
+/// An entry of the audit trail.
+pub fn audit(entry: AuditEntry) -> AuditView {
+    AuditView {
+        at: entry.at,
+        actor: entry.actor,
+        from: entry.from,
+        action: entry.action,
+        target: entry.target,
+        detail: entry.detail,
+    }
+}
