@@ -68,25 +68,38 @@ async fn dispatch(cloud: &Cloud, machines: &Client, event: Event) -> Reply {
         let Some(ready) = read(&record) else { continue };
         if let Err(error) = start(cloud, machines, &ready).await {
             tracing::error!(deployment = %ready.id, error = error.chain(), "the machine was not started");
-            let item_identifier = record.pointer("/dynamodb/SequenceNumber").and_then(Value::as_str).unwrap_or_default().to_string();
+            let item_identifier = record
+                .pointer("/dynamodb/SequenceNumber")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_string();
             batch_item_failures.push(Failed { item_identifier });
         }
     }
-    Reply { batch_item_failures }
+    Reply {
+        batch_item_failures,
+    }
 }
 
 /// Only what the template's filter lets through; read again here, because a filter is no check.
 fn read(record: &Value) -> Option<Ready> {
     let image = record.pointer("/dynamodb/NewImage")?;
     let text = |name: &str| image.pointer(&format!("/{name}/S")).and_then(Value::as_str);
-    if text("sk")? != "DEPLOYMENT" || text("dispatch")? != "ready" || text("settlement")? == "settled" {
+    if text("sk")? != "DEPLOYMENT"
+        || text("dispatch")? != "ready"
+        || text("settlement")? == "settled"
+    {
         return None;
     }
     Some(Ready {
         team: text("team_id")?.parse().ok()?,
         id: text("id")?.parse().ok()?,
         pipeline: text("type")?.to_string(),
-        undo_starts: image.pointer("/undo_starts/N").and_then(Value::as_str)?.parse().ok()?,
+        undo_starts: image
+            .pointer("/undo_starts/N")
+            .and_then(Value::as_str)?
+            .parse()
+            .ok()?,
     })
 }
 
@@ -95,15 +108,37 @@ async fn start(cloud: &Cloud, machines: &Client, ready: &Ready) -> Result<(), St
         0 => (ready.id.to_string(), "run"),
         n => (format!("{}-u{n}", ready.id), "undo"),
     };
-    let input = serde_json::json!({"team_id": ready.team, "deployment_id": ready.id, "mode": mode}).to_string();
+    let input = serde_json::json!({"team_id": ready.team, "deployment_id": ready.id, "mode": mode})
+        .to_string();
     let machine = format!("{}{}", cloud.config.machine_prefix, ready.pipeline);
-    match machines.start_execution().state_machine_arn(machine).name(&name).input(input).send().await {
+    match machines
+        .start_execution()
+        .state_machine_arn(machine)
+        .name(&name)
+        .input(input)
+        .send()
+        .await
+    {
         Ok(_) => {}
         // It was started before, and may even have ended: the name says that it is the same work.
-        Err(error) if error.as_service_error().is_some_and(|error| error.is_execution_already_exists()) => {}
-        Err(error) => return Err(StepError::unavailable("machine_not_started", "The state machine could not be started.").caused_by(error)),
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(|error| error.is_execution_already_exists()) => {}
+        Err(error) => {
+            return Err(StepError::unavailable(
+                "machine_not_started",
+                "The state machine could not be started.",
+            )
+            .caused_by(error));
+        }
     }
-    let started = cloud.records.deployment_change(ready.team, ready.id, |snapshot| Ok::<_, StepError>((lifecycle::dispatched(snapshot), ()))).await;
+    let started = cloud
+        .records
+        .deployment_change(ready.team, ready.id, |snapshot| {
+            Ok::<_, StepError>((lifecycle::dispatched(snapshot), ()))
+        })
+        .await;
     match started {
         Ok(_) => Ok(()),
         // The execution runs all the same; the record says so at its next change.
@@ -127,7 +162,12 @@ mod tests {
 
     #[test]
     fn only_a_ready_deployment_is_started() {
-        assert_eq!(read(&image("ready", "DEPLOYMENT")).map(|ready| ready.pipeline).as_deref(), Some("create_site"));
+        assert_eq!(
+            read(&image("ready", "DEPLOYMENT"))
+                .map(|ready| ready.pipeline)
+                .as_deref(),
+            Some("create_site")
+        );
         assert_eq!(read(&image("started", "DEPLOYMENT")), None);
         assert_eq!(read(&image("held", "DEPLOYMENT")), None);
         assert_eq!(read(&image("ready", "STEP#001#x")), None);

@@ -19,7 +19,11 @@ async fn main() -> Exit {
     };
     let served = lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| {
         let cloud = cloud.clone();
-        async move { answer(&cloud, event.payload).await.map_err(|error| Diagnostic::from(Wire(error))) }
+        async move {
+            answer(&cloud, event.payload)
+                .await
+                .map_err(|error| Diagnostic::from(Wire(error)))
+        }
     }))
     .await;
     served.map_or_else(
@@ -34,5 +38,7 @@ async fn main() -> Exit {
 async fn answer(cloud: &Cloud, payload: serde_json::Value) -> Result<Reply, StepError> {
     let call: Call = serde_json::from_value(payload).map_err(StepError::broken)?;
     let (deployment, action) = (call.deployment_id, call.action);
-    handle(cloud, call).await.inspect_err(|error| tracing::error!(%deployment, ?action, error = error.chain(), "settle failed"))
+    handle(cloud, call).await.inspect_err(
+        |error| tracing::error!(%deployment, ?action, error = error.chain(), "settle failed"),
+    )
 }
