@@ -1,0 +1,48 @@
+//! The services that systemd keeps.
+//!
+//! Promise: only reload, start and stop, and only of a unit named here by code.
+
+use crate::fault::{Result, unavailable, with_detail};
+use crate::run::{self, As};
+
+fn systemctl(verb: &str, unit: &str) -> Result<run::Outcome> {
+    let program = run::need("systemctl", "systemd")?;
+    run::run(
+        run::command(&program, As::Root).args([verb, "--quiet", "--", unit]),
+        b"",
+    )
+}
+
+/// Is it running?
+pub fn is_active(unit: &str) -> Result<bool> {
+    Ok(systemctl("is-active", unit)?.ok)
+}
+
+/// Let it read its configuration again.
+pub fn reload(unit: &str) -> Result<()> {
+    act("reload", unit)
+}
+
+/// Start it.
+pub fn start(unit: &str) -> Result<()> {
+    // A unit that failed too often must be forgiven first; one that did not needs nothing.
+    systemctl("reset-failed", unit)?;
+    act("start", unit)
+}
+
+/// Stop it.
+pub fn stop(unit: &str) -> Result<()> {
+    act("stop", unit)
+}
+
+fn act(verb: &str, unit: &str) -> Result<()> {
+    let seen = systemctl(verb, unit)?;
+    if seen.ok {
+        return Ok(());
+    }
+    let error = unavailable(
+        "service_down",
+        format!("systemctl {verb} {unit} failed. Look at it: systemctl status {unit}."),
+    );
+    Err(with_detail(error, seen.status))
+}
