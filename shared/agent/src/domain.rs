@@ -118,9 +118,8 @@ pub fn detach(work: &mut Work<'_>, asked: &DomainDetach) -> Result<()> {
         let user = site::existing_user(work.paths, site)?;
         set_address(work, site, &user, &claim, &asked.address)?;
         let _locked = work.configuration_lock()?;
-        nginx::whole_configuration(work.paths, site)?;
-        if nginx::enable(
-            work.paths,
+        if nginx::put_back(
+            work,
             site,
             &site::block_text(work.paths, site, &claim, None),
         )? {

@@ -88,7 +88,7 @@ pub fn disk_full(path: &Path) -> AgentError {
     refused(
         "disk_full",
         format!(
-            "The disk is full at {}: {free} bytes are free. Make room, then try again.",
+            "The disk has too little room for {}: {free} bytes are free. Make room, then try again.",
             path.display()
         ),
     )

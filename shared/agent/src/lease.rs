@@ -12,6 +12,7 @@ use protocol::Lease;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -108,6 +109,7 @@ pub fn lock(path: &Path, patience: Duration) -> Result<File> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
         .open(path)
         .map_err(|error| io_at(path, &error))?;
     let until = Instant::now() + patience;

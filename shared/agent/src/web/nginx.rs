@@ -33,17 +33,19 @@ fn test() -> Result<std::result::Result<(), String>> {
 }
 
 fn first_error(errors: &str) -> String {
-    let serious = |line: &&str| {
-        ["[emerg]", "[alert]", "[crit]", "[error]"]
+    // Without the time and process number before it.
+    let serious = |line: &str| {
+        let levels = ["[emerg]", "[alert]", "[crit]", "[error]"];
+        levels
             .iter()
-            .any(|level| line.contains(level))
+            .find_map(|level| Some(line[line.find(level)?..].to_string()))
     };
-    let line = errors
-        .lines()
-        .find(serious)
-        .or_else(|| errors.lines().next())
-        .unwrap_or("no reason given");
-    first_bytes(line.trim(), LINE_LIMIT_BYTES)
+    let line = errors.lines().find_map(serious);
+    let line = line.or_else(|| errors.lines().next().map(str::to_string));
+    first_bytes(
+        line.as_deref().unwrap_or("no reason given").trim(),
+        LINE_LIMIT_BYTES,
+    )
 }
 
 fn broken_config(reason: &str) -> protocol::AgentError {
@@ -153,6 +155,17 @@ pub fn enable(paths: &Paths, site: &str, content: &str) -> Result<bool> {
     reload().map(|()| true)
 }
 
+/// Put an older block of the site back, for an undo: also while somebody else's configuration is broken.
+pub fn put_back(work: &mut Work<'_>, site: &str, content: &str) -> Result<bool> {
+    let block = work.paths.block(site);
+    let changed = files::read(&block)?.as_deref() != Some(content);
+    if changed {
+        files::write(&block, content.as_bytes(), 0o644)?;
+    }
+    reload_if_whole(work)?;
+    Ok(changed)
+}
+
 /// Take the site's block off; says whether there was one.
 pub fn disable(work: &mut Work<'_>, site: &str) -> Result<bool> {
     let link = files::remove(&work.paths.block_enabled(site))?;
@@ -217,7 +230,7 @@ mod tests {
         let errors = "nginx: [warn] conflicting name\nnginx: [emerg] unknown directive \"x\" in /a:3\nnginx: configuration file test failed\n";
         assert_eq!(
             first_error(errors),
-            "nginx: [emerg] unknown directive \"x\" in /a:3"
+            "[emerg] unknown directive \"x\" in /a:3"
         );
     }
 }
