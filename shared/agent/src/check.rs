@@ -70,13 +70,13 @@ pub fn hosts(domain: &str, aliases: &[String]) -> Result<()> {
     })
 }
 
-/// The id of a deployment, which goes into comments and file names.
-pub fn deployment(text: &str) -> Result<()> {
+/// The id of a deployment or a server's record, which goes into comments and file names.
+pub fn id(what: &str, text: &str) -> Result<()> {
     let ok = (1..=64).contains(&text.len())
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    pass(ok, || "The deployment's id is not one.".into())
+    pass(ok, || format!("The {what} is not one."))
 }
 
 /// A target's lock key.

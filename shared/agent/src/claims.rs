@@ -2,12 +2,14 @@
 //!
 //! Promise: the claim is written before the thing and removed after it, so whatever stands without one is not ours.
 
-use crate::fault::{Result, already_exists, broken};
+use crate::fault::{Result, already_exists, broken, io_at};
 use crate::files;
 use crate::paths::Paths;
 use protocol::Lease;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,11 +24,19 @@ pub enum Kind {
     Domain,
     /// A site's configuration directories and cron line.
     Conf,
+    /// The key a server's record logs in with.
+    Key,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 4] = [Kind::Database, Kind::Site, Kind::Domain, Kind::Conf];
+    pub const ALL: [Kind; 5] = [
+        Kind::Database,
+        Kind::Site,
+        Kind::Domain,
+        Kind::Conf,
+        Kind::Key,
+    ];
 
     fn directory(self) -> &'static str {
         match self {
@@ -34,6 +44,7 @@ impl Kind {
             Kind::Site => "sites",
             Kind::Domain => "domains",
             Kind::Conf => "conf",
+            Kind::Key => "keys",
         }
     }
 }
@@ -49,6 +60,19 @@ pub struct Claim<F> {
     pub created_at: u64,
     /// As the kind has it.
     pub facts: F,
+}
+
+impl<F> Claim<F> {
+    /// Made now.
+    pub fn new(deployment_id: &str, target: &str, facts: F) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self {
+            deployment_id: deployment_id.to_string(),
+            target: target.to_string(),
+            created_at: now.map_or(0, |since| since.as_secs()),
+            facts,
+        }
+    }
 }
 
 /// Nothing more to know.
@@ -118,15 +142,7 @@ where
         (Standing::Ours(claim), _) => Ok(claim),
         (_, Some(what)) => Err(already_exists(what)),
         (Standing::Theirs(_) | Standing::Unclaimed, None) => {
-            let created_at = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs());
-            let claim = Claim {
-                deployment_id: lease.deployment_id.clone(),
-                target: lease.target.clone(),
-                created_at,
-                facts,
-            };
+            let claim = Claim::new(&lease.deployment_id, &lease.target, facts);
             write(paths, kind, name, &claim)?;
             Ok(claim)
         }
@@ -148,12 +164,31 @@ pub fn end(paths: &Paths, kind: Kind, name: &str) -> Result<bool> {
     files::remove(&path(paths, kind, name))
 }
 
+/// All names claimed of a kind, in order.
+pub fn names(paths: &Paths, kind: Kind) -> Result<Vec<String>> {
+    let directory = paths.claims().join(kind.directory());
+    let entries = match fs::read_dir(&directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|error| io_at(&directory, &error))?,
+    };
+    let file = |entry: fs::DirEntry| entry.file_name().into_string().ok();
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter_map(file)
+        .filter_map(|name| name.strip_suffix(".json").map(str::to_string))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
 /// Is anything claimed on this host?
-pub fn any(paths: &Paths) -> bool {
-    Kind::ALL.iter().any(|kind| {
-        std::fs::read_dir(paths.claims().join(kind.directory()))
-            .is_ok_and(|mut entries| entries.next().is_some())
-    })
+pub fn any(paths: &Paths) -> Result<bool> {
+    for kind in Kind::ALL {
+        if !names(paths, kind)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
@@ -190,7 +225,7 @@ mod tests {
         let error = begin_shop(&paths, "d1", Some("The database shop")).expect_err("not ours");
         assert_eq!(error.code, "already_exists");
         assert!(error.message.contains("The database shop"));
-        assert!(!any(&paths));
+        assert!(!any(&paths).expect("looked"));
     }
 
     #[test]
@@ -228,9 +263,9 @@ mod tests {
         let root = tempfile::tempdir().expect("a temporary directory");
         let paths = Paths::under(root.path());
         begin_shop(&paths, "d1", None).expect("claimed");
-        assert!(any(&paths));
+        assert!(any(&paths).expect("looked"));
         assert!(end(&paths, Kind::Database, "shop").expect("ended"));
         assert!(!end(&paths, Kind::Database, "shop").expect("ended again"));
-        assert!(!any(&paths));
+        assert!(!any(&paths).expect("looked"));
     }
 }

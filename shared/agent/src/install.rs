@@ -1,18 +1,20 @@
 //! Putting the agent on a server and taking it off: its binary, the user SSH logs in, and what that user may run.
 //!
 //! Promise: that user can run one command and change nothing of how it logs in; sudo's rules are checked before they
-//! count. A repeat replaces an older agent; taking it off leaves it while anything it made still stands.
+//! count. A repeat replaces an older agent. One server may be registered twice: each record has its own key, and the
+//! agent goes with the last one. What the agent made stays.
 
 use crate::accounts;
 use crate::check;
-use crate::claims;
+use crate::claims::{self, Claim, Kind};
 use crate::fault::{Result, bad_request, io_at, refused, with_detail};
 use crate::files;
 use crate::lease;
-use crate::paths::{BINARY, Paths};
+use crate::paths::Paths;
 use crate::run::{self, As};
 use crate::serve;
-use protocol::{Changed, Install, VersionReply};
+use protocol::{AGENT_PATH, Changed, Install, Uninstall, VersionReply};
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::lchown;
@@ -26,6 +28,13 @@ const SHELL: &str = "/bin/sh";
 /// Another installation on this server takes seconds.
 const LOCK_WITHIN: Duration = Duration::from_secs(60);
 
+/// What a record's claim holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyFacts {
+    /// The kind and the body, without a comment.
+    pub public_key: String,
+}
+
 /// `triphammer-agent install`.
 pub fn install(paths: &Paths, input: impl Read) -> Result<VersionReply> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
@@ -34,7 +43,11 @@ pub fn install(paths: &Paths, input: impl Read) -> Result<VersionReply> {
     let asked: Install = serde_json::from_slice(&bytes)
         .map_err(|_| bad_request("The request was not understood."))?;
     serve::check_version(asked.version)?;
-    let key = check::public_key(&asked.public_key)?;
+    let facts = KeyFacts {
+        public_key: check::public_key(&asked.public_key)?,
+    };
+    check::id("server's id", &asked.server_id)?;
+    check::id("deployment's id", &asked.deployment_id)?;
     let version = serve::version()?;
     if !version.sha256.eq_ignore_ascii_case(&asked.sha256) {
         return Err(refused(
@@ -46,61 +59,115 @@ pub fn install(paths: &Paths, input: impl Read) -> Result<VersionReply> {
     let visudo = run::need("visudo", "sudo")?;
     let _locked = state_and_lock(paths)?;
     refuse_namesake(paths)?;
+    // Who installs again with the same key, for example to upgrade, does not make it its own: its undo must not take it away.
+    if !claims::read::<KeyFacts>(paths, Kind::Key, &asked.server_id)?
+        .is_some_and(|claim| claim.facts == facts)
+    {
+        let claim = Claim::new(&asked.deployment_id, &asked.server_id, facts);
+        claims::write(paths, Kind::Key, &asked.server_id, &claim)?;
+    }
     binary(paths)?;
     if accounts::user(paths, LOGIN)?.is_none() {
         accounts::create(LOGIN, &paths.login_home(), SHELL)?;
     }
     sudoers(paths, &visudo)?;
     // The key comes last: who can log in finds all the rest in place.
-    let home = paths.login_home();
-    root_directory(&home)?;
-    root_directory(&home.join(".ssh"))?;
-    let line = format!("restrict,command=\"sudo -n {BINARY} serve\" {key} triphammer\n");
-    files::write(&home.join(".ssh/authorized_keys"), line.as_bytes(), 0o644)?;
+    authorized_keys(paths, &claims::names(paths, Kind::Key)?)?;
     Ok(version)
 }
 
-/// `triphammer-agent uninstall`: the opposite, unless something it made still stands.
-pub fn uninstall(paths: &Paths) -> Result<Changed> {
+/// `triphammer-agent uninstall`: the opposite.
+pub fn uninstall(paths: &Paths, input: impl Read) -> Result<Changed> {
     need_root()?;
-    let mut notes = Vec::new();
-    if !files::exists(&paths.state())
-        && !files::exists(&paths.sudoers())
-        && !files::exists(&paths.absolute(BINARY))
-    {
-        return Ok(Changed {
-            changed: false,
-            notes: vec!["no agent to remove".into()],
-        });
+    let bytes = serve::read_message(input)?;
+    let asked: Uninstall = serde_json::from_slice(&bytes)
+        .map_err(|_| bad_request("The request was not understood."))?;
+    serve::check_version(asked.version)?;
+    check::id("server's id", &asked.server_id)?;
+    check::id("deployment's id", &asked.deployment_id)?;
+    let mut done = Changed {
+        changed: false,
+        notes: Vec::new(),
+    };
+    if !files::exists(&paths.state()) && !files::exists(&paths.absolute(AGENT_PATH)) {
+        done.notes.push("no agent to remove".into());
+        return Ok(done);
     }
     let locked = state_and_lock(paths)?;
-    if claims::any(paths) {
-        notes
-            .push("left the agent in place: sites or databases it made are still here".to_string());
-        return Ok(Changed {
-            changed: false,
-            notes,
-        });
+    let own = claims::read::<KeyFacts>(paths, Kind::Key, &asked.server_id)?;
+    if own
+        .as_ref()
+        .is_some_and(|claim| claim.deployment_id != asked.deployment_id)
+    {
+        done.notes
+            .push("left the agent's key alone: another deployment put it there".into());
+        return Ok(done);
     }
-    let home = paths.login_home();
-    let ours = is_ours(paths)?;
-    // Nobody logs in any more; then nobody may run anything; then the rest.
-    remove_all(&home)?;
+    let others: Vec<String> = claims::names(paths, Kind::Key)?
+        .into_iter()
+        .filter(|name| *name != asked.server_id)
+        .collect();
+    if others.is_empty() {
+        all_away(paths, &mut done)?;
+    } else if own.is_some() {
+        authorized_keys(paths, &others)?;
+        done.changed = true;
+        done.notes
+            .push("removed this record's key; the agent stays for another one".into());
+    }
+    claims::end(paths, Kind::Key, &asked.server_id)?;
+    if !claims::any(paths)? {
+        remove_all(&paths.state())?;
+    }
+    drop(locked);
+    if !done.changed {
+        done.notes.push("no agent to remove".into());
+    }
+    Ok(done)
+}
+
+/// Nobody logs in any more; then nobody may run anything; then the rest.
+fn all_away(paths: &Paths, done: &mut Changed) -> Result<()> {
+    let binary = paths.absolute(AGENT_PATH);
+    let stood = [paths.login_home(), paths.sudoers(), binary.clone()]
+        .iter()
+        .any(|path| files::exists(path));
+    remove_all(&paths.login_home())?;
     files::remove(&paths.sudoers())?;
-    if ours {
+    files::remove(&files::beside(&paths.sudoers()))?;
+    if is_ours(paths)? {
         accounts::remove(paths, LOGIN)?;
     }
-    files::remove(&paths.absolute(BINARY))?;
-    if let Some(directory) = paths.absolute(BINARY).parent() {
+    files::remove(&binary)?;
+    files::remove(&files::beside(&binary))?;
+    if let Some(directory) = binary.parent() {
+        // Stays if something else is in it.
         let _ = fs::remove_dir(directory);
     }
-    remove_all(&paths.state())?;
-    drop(locked);
-    notes.push("removed the agent, its user and its rights".to_string());
-    Ok(Changed {
-        changed: true,
-        notes,
-    })
+    if stood {
+        done.changed = true;
+        done.notes
+            .push("removed the agent, its user and its rights".into());
+    }
+    Ok(())
+}
+
+/// One line for each server record, with its id as the comment.
+fn authorized_keys(paths: &Paths, records: &[String]) -> Result<()> {
+    let mut text = String::new();
+    for record in records {
+        if let Some(claim) = claims::read::<KeyFacts>(paths, Kind::Key, record)? {
+            let key = claim.facts.public_key;
+            text.push_str(&format!(
+                "restrict,command=\"sudo -n {AGENT_PATH} serve\" {key} {record}\n"
+            ));
+        }
+    }
+    let home = paths.login_home();
+    // Root's, so that the user cannot add to it; readable, because sshd looks as the user.
+    root_directory(&home)?;
+    root_directory(&home.join(".ssh"))?;
+    files::write(&home.join(".ssh/authorized_keys"), text.as_bytes(), 0o644)
 }
 
 fn need_root() -> Result<()> {
@@ -141,7 +208,7 @@ fn refuse_namesake(paths: &Paths) -> Result<()> {
 
 /// Copy the running binary into its place, by way of a file beside it: a running agent keeps its old one.
 fn binary(paths: &Paths) -> Result<()> {
-    let to = paths.absolute(BINARY);
+    let to = paths.absolute(AGENT_PATH);
     let own = fs::read("/proc/self/exe").map_err(|error| io_at(&to, &error))?;
     if let Some(directory) = to.parent() {
         root_directory(directory)?;
@@ -157,7 +224,8 @@ fn root_directory(path: &Path) -> Result<()> {
 
 fn sudoers(paths: &Paths, visudo: &Path) -> Result<()> {
     let path = paths.sudoers();
-    let text = format!("# managed by triphammer\n{LOGIN} ALL=(root) NOPASSWD: {BINARY} serve\n");
+    let text =
+        format!("# managed by triphammer\n{LOGIN} ALL=(root) NOPASSWD: {AGENT_PATH} serve\n");
     if files::read(&path)?.as_deref() == Some(&text) {
         return Ok(());
     }
@@ -192,7 +260,61 @@ pub fn main() {
     serve::print(&serve::reply(install(&Paths::host(), io::stdin().lock())));
 }
 
-/// Needs no input.
+/// Read from this process's stdin.
 pub fn main_uninstall() {
-    serve::print(&serve::reply(uninstall(&Paths::host())));
+    serve::print(&serve::reply(uninstall(&Paths::host(), io::stdin().lock())));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::Lease;
+
+    fn put(paths: &Paths, record: &str, key: &str) {
+        let claim = Claim::new(
+            "d1",
+            record,
+            KeyFacts {
+                public_key: key.into(),
+            },
+        );
+        claims::write(paths, Kind::Key, record, &claim).expect("written");
+    }
+
+    #[test]
+    fn each_record_has_one_line_that_allows_one_command() {
+        if need_root().is_err() {
+            // Only root may give a directory to root.
+            return;
+        }
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let paths = Paths::under(root.path());
+        put(&paths, "01B", "ssh-ed25519 BBBB");
+        put(&paths, "01A", "ssh-ed25519 AAAA");
+        let names = claims::names(&paths, Kind::Key).expect("listed");
+        authorized_keys(&paths, &names).expect("written");
+        let text =
+            fs::read_to_string(paths.login_home().join(".ssh/authorized_keys")).expect("read");
+        let command = format!("restrict,command=\"sudo -n {AGENT_PATH} serve\"");
+        assert_eq!(
+            text,
+            format!("{command} ssh-ed25519 AAAA 01A\n{command} ssh-ed25519 BBBB 01B\n")
+        );
+    }
+
+    #[test]
+    fn a_key_is_a_claim_that_keeps_no_site() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let paths = Paths::under(root.path());
+        put(&paths, "01A", "ssh-ed25519 AAAA");
+        assert!(claims::any(&paths).expect("looked"));
+        let lease = Lease {
+            target: "t".into(),
+            fence: 1,
+            deployment_id: "d2".into(),
+        };
+        let standing =
+            claims::standing::<KeyFacts>(&paths, Kind::Key, "01A", &lease).expect("read");
+        assert!(matches!(standing, claims::Standing::Theirs(_)));
+    }
 }

@@ -40,7 +40,7 @@ pub struct Held {
 /// Take the lease, ending an older call if there is one.
 pub fn take(paths: &Paths, lease: &Lease) -> Result<Held> {
     check::target(&lease.target)?;
-    check::deployment(&lease.deployment_id)?;
+    check::id("deployment's id", &lease.deployment_id)?;
     files::directory(&paths.state(), 0o700)?;
     files::directory(&paths.leases(), 0o700)?;
     let name = escaped(&lease.target);

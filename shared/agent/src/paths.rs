@@ -4,9 +4,6 @@
 
 use std::path::{Path, PathBuf};
 
-/// Where the agent's binary lives.
-pub const BINARY: &str = "/usr/local/lib/triphammer/triphammer-agent";
-
 /// The root all paths hang from: `/`, or a test's own directory.
 #[derive(Debug, Clone)]
 pub struct Paths {

@@ -3,7 +3,7 @@
 //! Promise: first it is not served any more, then its processes end, then its files go, then its user, and the claim
 //! last. Only what this deployment made is removed.
 
-use crate::accounts;
+use crate::accounts::{self, User};
 use crate::check;
 use crate::claims::{self, Kind, Standing};
 use crate::fault::{Result, io_at, unavailable};
@@ -20,6 +20,9 @@ use std::time::Duration;
 
 /// SIGKILL works at once; php-fpm takes a moment to stop starting new workers after its reload.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+/// A worker that php-fpm still started may have put a file where all was removed; twice is already rare.
+const ATTEMPTS: u32 = 3;
 
 /// See [`protocol::Call::SiteRemove`].
 pub fn remove(work: &mut Work<'_>, SiteName { site }: &SiteName) -> Result<()> {
@@ -60,29 +63,25 @@ pub fn remove(work: &mut Work<'_>, SiteName { site }: &SiteName) -> Result<()> {
 }
 
 fn tree_and_user(work: &mut Work<'_>, site: &str) -> Result<()> {
-    let home = work.paths.home(site);
     let user = accounts::user(work.paths, site)?;
-    if let Some(user) = &user {
-        // Also refuses root's id, before anything is ended.
-        site::existing_user(work.paths, site)?;
-        if !processes::end_all_of(user.uid, GONE_WITHIN) {
-            return Err(unavailable(
-                "processes_left",
-                format!("Processes of the user {site} do not end."),
-            ));
+    // Also refuses root's id, before anything is ended.
+    user.as_ref().map_or(Ok(()), |_| {
+        site::existing_user(work.paths, site).map(|_| ())
+    })?;
+    let home = work.paths.home(site);
+    for attempt in 1..=ATTEMPTS {
+        if let Some(user) = &user
+            && !processes::end_all_of(user.uid, GONE_WITHIN)
+        {
+            let message = format!("Processes of the user {site} do not end.");
+            return Err(unavailable("processes_left", message));
         }
-    }
-    if files::exists(&home) {
-        let job = Job::Clear {
-            home: site::home_text(work.paths, site),
-        };
-        // The user's own rights do for its own files; what root or others left in there needs root, and nobody is
-        // left to play tricks with it.
-        let cleared = user.as_ref().map(|user| tree::ask(user, &job));
-        if !matches!(cleared, Some(Ok(_))) {
-            tree::ask_as_root(&job)?;
+        if !files::exists(&home) {
+            break;
         }
+        clear(work, site, user.as_ref())?;
         match fs::remove_dir(&home) {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && attempt < ATTEMPTS => {}
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(io_at(&home, &error)),
             _ => work.did(format!("removed {}", home.display())),
         }
@@ -91,6 +90,18 @@ fn tree_and_user(work: &mut Work<'_>, site: &str) -> Result<()> {
     let _locked = work.configuration_lock()?;
     if accounts::remove(work.paths, site)? {
         work.did(format!("removed system user {site}"));
+    }
+    Ok(())
+}
+
+/// The user's own rights do for its own files; what root or others left in there needs root, and by then nobody is
+/// left to play tricks with it.
+fn clear(work: &Work<'_>, site: &str, user: Option<&User>) -> Result<()> {
+    let job = Job::Clear {
+        home: site::home_text(work.paths, site),
+    };
+    if !matches!(user.map(|user| tree::ask(user, &job)), Some(Ok(_))) {
+        tree::ask_as_root(&job)?;
     }
     Ok(())
 }
