@@ -1,1 +1,7 @@
-//! The kinds of tests that need more than one crate.
+//! What the end-to-end tests stand on: the running stack's API, and a real server booted beside it.
+//!
+//! Promise: `cargo xtask test` starts both and names them in the environment; a test that is run without them says so.
+
+pub mod stack;
+
+pub use stack::{Answer, Stack, settled};

@@ -1,1 +1,124 @@
-fn main() {}
+//! `cargo xtask`: everything around the code, from one place.
+//!
+//! Promise: each command sets up what it needs, says what it does, and ends with what to do when it fails.
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use xtask::demo::Target;
+use xtask::ministack::MiniStack;
+use xtask::{demo, generate, lab, tests, up};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Everything around the code")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Do,
+}
+
+#[derive(Subcommand)]
+enum Do {
+    /// Bring the whole system up on this machine.
+    Up {
+        /// Where the local AWS listens.
+        #[arg(long, default_value_t = up::PORT)]
+        port: u16,
+    },
+    /// Stop it. Records are kept for the next `up`, unless they are purged.
+    Down {
+        /// Forget all records too.
+        #[arg(long)]
+        purge: bool,
+    },
+    /// Up, a server, a WordPress site on it, and its front page.
+    Demo {
+        /// Where the local AWS listens.
+        #[arg(long, default_value_t = up::PORT)]
+        port: u16,
+        /// A server of yours instead of one booted here: user@host.
+        #[arg(long)]
+        server: Option<String>,
+        /// The key that logs in there.
+        #[arg(long, requires = "server")]
+        key: Option<String>,
+    },
+    /// All checks and all tests.
+    Test {
+        /// Only the tests on the local stack and real servers.
+        #[arg(long)]
+        end_to_end: bool,
+    },
+    /// Write what is derived from the pipelines and the API.
+    Generate,
+    /// Format, lints, generated files, templates and machines.
+    Check,
+    /// Show a pipeline's steps.
+    Tree {
+        /// For example create_site.
+        pipeline: String,
+    },
+    /// Make a token for a new team, on a stack that the environment's AWS credentials reach.
+    Token {
+        /// The table's name, from the stack's outputs.
+        #[arg(long)]
+        table: String,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Do) -> Result<()> {
+    match command {
+        Do::Up { port } => {
+            let up = up::up("local", port).await?;
+            println!("\nTriphammer is up.\n  API      {}\n  command  TRIPHAMMER_CONFIG={} {}\n  stop     cargo xtask down", up.api_url, up.cli_config.display(), xtask::build::cli_binary().display());
+            Ok(())
+        }
+        Do::Down { purge } => {
+            MiniStack::stop(&up::state("local"))?;
+            if lab::can_boot().is_ok() {
+                lab::Lab::down(demo::LAB)?;
+            }
+            if purge {
+                std::fs::remove_dir_all(up::state("local")).or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+            }
+            println!("Triphammer is down.");
+            Ok(())
+        }
+        Do::Demo { port, server, key } => {
+            let target = match server {
+                None => Target::Lab,
+                Some(server) => {
+                    let (user, host) = server.split_once('@').context("--server is user@host")?;
+                    let key = key.context("--server needs --key FILE: the private key that logs in there")?;
+                    Target::Own { user: user.to_string(), host: host.to_string(), key }
+                }
+            };
+            demo::demo(port, target).await
+        }
+        Do::Test { end_to_end: true } => tests::end_to_end().await,
+        Do::Test { end_to_end: false } => tests::test().await,
+        Do::Generate => generate::generate(false),
+        Do::Check => tests::check(),
+        Do::Tree { pipeline } => {
+            let found = pipelines::find(&pipeline).with_context(|| format!("there is no pipeline {pipeline}; there are: {}", pipelines::all().iter().map(|pipeline| pipeline.name).collect::<Vec<_>>().join(", ")))?;
+            print!("{}", machine::tree::tree(&found));
+            Ok(())
+        }
+        Do::Token { table } => {
+            let config = aws_config::load_from_env().await;
+            let records = records::Records::new(aws_sdk_dynamodb::Client::new(&config), table, "");
+            println!("{}", up::token_create_owner(&records).await?);
+            Ok(())
+        }
+    }
+}

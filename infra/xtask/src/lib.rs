@@ -1,0 +1,14 @@
+//! Everything around the code: set-up, the local stack, test servers, generated files.
+//!
+//! Promise: one way to do each; the tests use the same ones as people do.
+
+pub mod build;
+pub mod demo;
+pub mod generate;
+pub mod lab;
+pub mod ministack;
+pub mod package;
+pub mod setup;
+pub mod stack;
+pub mod tests;
+pub mod up;

@@ -1,0 +1,94 @@
+//! What this machine must have.
+//!
+//! Promise: installs it where it may (apt as root, a venv for Python), once; otherwise says in one line what is missing.
+
+use crate::build::{local, root, run, say};
+use anyhow::{Result, bail};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// A program, and the Debian package that has it.
+const PROGRAMS: [(&str, &str); 9] = [
+    ("ld.lld", "lld"),
+    ("cc", "gcc"),
+    ("cmake", "cmake"),
+    ("strip", "binutils"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("systemd-nspawn", "systemd-container"),
+    ("ip", "iproute2"),
+    ("ssh-keygen", "openssh-client"),
+    ("curl", "curl"),
+];
+
+/// On this machine's PATH?
+pub fn has(program: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")]).any(|folder| folder.join(program).exists())
+}
+
+/// Root on Debian or a relative of it.
+pub fn may_install() -> bool {
+    has("apt-get") && Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
+}
+
+/// Programs, and the local stack's Python packages.
+pub fn ensure_tools() -> Result<()> {
+    ensure_programs()?;
+    ensure_venv("venv", &["infra/local/requirements.txt"]).map(|_| ())
+}
+
+fn ensure_programs() -> Result<()> {
+    let missing: Vec<&str> = PROGRAMS.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !may_install() {
+        bail!("these Debian packages are missing: {}; install them, or run this as root", missing.join(" "));
+    }
+    say(format!("installing {}", missing.join(" ")));
+    let apt = |arguments: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        apt.args(["-qq", "-o", "DPkg::Lock::Timeout=300"]).args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
+        run(&mut apt)
+    };
+    apt(&["update"])?;
+    let mut install = vec!["install", "-y", "--no-install-recommends"];
+    install.extend(missing);
+    apt(&install)
+}
+
+/// A virtual environment with these packages; made again only when the lists change.
+pub fn ensure_venv(name: &str, requirements: &[&str]) -> Result<PathBuf> {
+    let venv = local().join(name);
+    let mut digest = Sha256::new();
+    for list in requirements {
+        digest.update(fs::read(root().join(list))?);
+    }
+    let wanted = hex::encode(digest.finalize());
+    let stamp = venv.join("stamp");
+    if fs::read_to_string(&stamp).is_ok_and(|stamp| stamp == wanted) {
+        return Ok(venv);
+    }
+    say(format!("installing Python packages into {}", venv.display()));
+    fs::create_dir_all(local())?;
+    if !has("python3") {
+        bail!("python3 is missing; install it with its venv module (apt-get install python3-venv)");
+    }
+    if run(Command::new("python3").args(["-m", "venv"]).arg(&venv)).is_err() {
+        if !may_install() {
+            bail!("python3 has no venv module; install it (apt-get install python3-venv)");
+        }
+        run(Command::new("apt-get").args(["-qq", "install", "-y", "python3-venv"]).env("DEBIAN_FRONTEND", "noninteractive"))?;
+        run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    }
+    let mut pip = Command::new(venv.join("bin/pip"));
+    pip.current_dir(root()).args(["install", "--quiet", "--disable-pip-version-check"]);
+    for list in requirements {
+        pip.args(["-r", list]);
+    }
+    run(&mut pip)?;
+    fs::write(stamp, wanted)?;
+    Ok(venv)
+}
