@@ -161,7 +161,9 @@ pub fn write<F: Serialize>(paths: &Paths, kind: Kind, name: &str, claim: &Claim<
 
 /// The thing is gone: so is its claim.
 pub fn end(paths: &Paths, kind: Kind, name: &str) -> Result<bool> {
-    files::remove(&path(paths, kind, name))
+    let path = path(paths, kind, name);
+    files::remove(&files::beside(&path))?;
+    files::remove(&path)
 }
 
 /// All names claimed of a kind, in order.

@@ -52,7 +52,7 @@ pub fn sql(statements: &str) -> Result<String> {
             "The database server does not let root in over its socket. Give root@localhost unix_socket login, or a password in /root/.my.cnf.",
         )
     } else if has(&FULL) {
-        crate::fault::disk_full(Path::new("/var/lib/mysql/data"))
+        crate::fault::disk_full(Path::new("/var/lib/mysql"))
     } else {
         unavailable(
             "database_failed",

@@ -82,9 +82,10 @@ pub fn is_no_room(error: &io::Error) -> bool {
 
 /// There is no room where `path` is.
 pub fn disk_full(path: &Path) -> AgentError {
-    let free = rustix::fs::statvfs(path.parent().unwrap_or(path))
-        .map(|fs| fs.f_bavail * fs.f_frsize)
-        .unwrap_or(0);
+    // What was to be written need not be there.
+    let device =
+        rustix::fs::statvfs(path).or_else(|_| rustix::fs::statvfs(path.parent().unwrap_or(path)));
+    let free = device.map_or(0, |fs| fs.f_bavail * fs.f_frsize);
     refused(
         "disk_full",
         format!(

@@ -160,6 +160,10 @@ pub fn enable(paths: &Paths, version: &str, site: &str, content: &str) -> Result
 /// Take the site's pools off, in every version; says whether there was one.
 pub fn disable(work: &mut Work<'_>, site: &str) -> Result<bool> {
     let mut removed = false;
+    for version in versions(work.paths) {
+        // Left by a call that was killed while writing.
+        files::remove(&files::beside(&work.paths.pool(&version, site)))?;
+    }
     for (version, path) in pools(work.paths, site) {
         removed |= files::remove(&path)?;
         settle(work, &version)?;

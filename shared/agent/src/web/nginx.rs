@@ -32,6 +32,23 @@ fn test() -> Result<std::result::Result<(), String>> {
     })
 }
 
+/// Whole, and is this file a part of it? A server whose nginx.conf does not include it would answer with another site.
+fn test_with(link: &Path) -> Result<std::result::Result<(), String>> {
+    let seen = nginx("-T")?;
+    if !seen.ok {
+        return Ok(Err(first_error(&seen.errors)));
+    }
+    let file = link.display().to_string();
+    let read = dump::directives(&seen.output)
+        .iter()
+        .any(|directive| directive.file == file);
+    Ok(if read {
+        Ok(())
+    } else {
+        Err(format!("nginx.conf does not include {file}"))
+    })
+}
+
 fn first_error(errors: &str) -> String {
     // Without the time and process number before it.
     let serious = |line: &str| {
@@ -137,7 +154,7 @@ pub fn enable(paths: &Paths, site: &str, content: &str) -> Result<bool> {
         files::remove(&link)?;
         symlink(&block, &link).map_err(|error| crate::fault::io_at(&link, &error))?;
     }
-    if let Err(reason) = test()? {
+    if let Err(reason) = test_with(&link)? {
         match old {
             Some(old) if was_linked => files::write(&block, old.as_bytes(), 0o644)?,
             _ => {
@@ -145,11 +162,10 @@ pub fn enable(paths: &Paths, site: &str, content: &str) -> Result<bool> {
                 files::remove(&block)?;
             }
         }
+        let message = "nginx does not take the site's server block; it was taken off again";
         return Err(refused(
             "web_server_config_broken",
-            format!(
-                "nginx does not take the site's server block; it was taken off again: {reason}"
-            ),
+            format!("{message}: {reason}"),
         ));
     }
     reload().map(|()| true)

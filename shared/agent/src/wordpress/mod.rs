@@ -6,7 +6,7 @@
 pub mod config;
 
 use crate::accounts::User;
-use crate::fault::{Result, broken, first_bytes, unavailable, with_detail};
+use crate::fault::{Result, broken, first_bytes, refused, unavailable, with_detail};
 use crate::run;
 use crate::web::fpm;
 use serde::Deserialize;
@@ -129,9 +129,16 @@ fn script<T: DeserializeOwned>(user: &User, php: &str, script: &str, input: &Val
             "database_unreachable",
             "WordPress does not reach its database. Look at it: systemctl status mariadb (or mysql).",
         ),
-        _ => broken(
+        "stopped" | "lost" => broken(
             "wordpress_failed",
             "WordPress stopped with an error of its own.",
+        ),
+        code => refused(
+            "wordpress_refused",
+            format!(
+                "WordPress did not accept what it was given: {}.",
+                first_bytes(code, 100)
+            ),
         ),
     };
     Err(with_detail(
