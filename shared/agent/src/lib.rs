@@ -24,7 +24,6 @@ pub mod run;
 pub mod secret;
 pub mod serve;
 pub mod site;
-pub mod site_remove;
 pub mod tree;
 pub mod web;
 pub mod wordpress;

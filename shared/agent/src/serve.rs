@@ -7,7 +7,7 @@ use crate::fault::{Result, bad_request, broken, io_at, refused, unavailable};
 use crate::host::Work;
 use crate::paths::Paths;
 use crate::processes::ProcessId;
-use crate::{conf, database, domain, facts, lease, probe, run, site, site_remove};
+use crate::{conf, database, domain, facts, lease, probe, run, site};
 use protocol::{Call, Lease, MESSAGE_LIMIT_BYTES, PROTOCOL_VERSION, Reply, Request, VersionReply};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -156,11 +156,11 @@ fn change(paths: &Paths, lease: &Lease, call: &Call) -> Result<serde_json::Value
                 "A call that reads came to the wrong place.",
             ));
         }
-        Call::SiteInstall(asked) => return value(site::install(&mut work, asked)?),
+        Call::SiteInstall(asked) => return value(site::install::install(&mut work, asked)?),
         Call::DomainAttach(asked) => return value(domain::attach(&mut work, asked)?),
         Call::DatabaseCreate(asked) => database::create(&mut work, asked)?,
         Call::DatabaseDrop(asked) => database::drop(&mut work, asked)?,
-        Call::SiteRemove(asked) => site_remove::remove(&mut work, asked)?,
+        Call::SiteRemove(asked) => site::remove::remove(&mut work, asked)?,
         Call::DomainDetach(asked) => domain::detach(&mut work, asked)?,
         Call::ConfDirectoriesCreate(asked) => conf::create(&mut work, asked)?,
         Call::ConfDirectoriesRemove(asked) => conf::remove(&mut work, asked)?,

@@ -59,10 +59,17 @@ fn first_error(errors: &str) -> String {
     };
     let line = errors.lines().find_map(serious);
     let line = line.or_else(|| errors.lines().next().map(str::to_string));
-    first_bytes(
-        line.as_deref().unwrap_or("no reason given").trim(),
-        LINE_LIMIT_BYTES,
-    )
+    let line = line.unwrap_or_else(|| "no reason given".into());
+    // `[emerg] 7#7: reason`: the numbers are of the process that tested.
+    let is_number = |word: &str| {
+        word.bytes()
+            .all(|b| b.is_ascii_digit() || b == b'#' || b == b':')
+    };
+    let words: Vec<&str> = line
+        .split(' ')
+        .filter(|word| !(word.ends_with(':') && is_number(word)))
+        .collect();
+    first_bytes(words.join(" ").trim(), LINE_LIMIT_BYTES)
 }
 
 fn broken_config(reason: &str) -> protocol::AgentError {
@@ -243,7 +250,7 @@ mod tests {
 
     #[test]
     fn the_first_serious_line_is_the_reason() {
-        let errors = "nginx: [warn] conflicting name\nnginx: [emerg] unknown directive \"x\" in /a:3\nnginx: configuration file test failed\n";
+        let errors = "nginx: [warn] conflicting name\n2026/01/01 00:00:00 [emerg] 7#7: unknown directive \"x\" in /a:3\nnginx: configuration file test failed\n";
         assert_eq!(
             first_error(errors),
             "[emerg] unknown directive \"x\" in /a:3"

@@ -1,4 +1,4 @@
-//! A WordPress site: its user, tree, wp-config, installation, pool and server block.
+//! Installing a WordPress site: its user, tree, wp-config, installation, pool and server block.
 //!
 //! Promise: in an order in which nothing is reachable before it is whole, and every act finds its own earlier work.
 
@@ -12,12 +12,11 @@ use crate::host::Work;
 use crate::paths::Paths;
 use crate::probe;
 use crate::secret;
+use crate::site::{DomainFacts, SiteFacts, block_text, existing, existing_user, home_text, reply};
 use crate::tree::{self, Done, Job, fetch};
-use crate::web::block::{self, Block};
 use crate::web::{dump, fpm, nginx};
 use crate::wordpress::{self, First, config};
 use protocol::{SiteInstall, SiteReply, WordPressSource};
-use serde::{Deserialize, Serialize};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, lchown};
 
@@ -25,31 +24,6 @@ use std::os::unix::fs::{PermissionsExt, lchown};
 const SHELL: &str = "/usr/sbin/nologin";
 /// The site's own, and the web server may pass through: other sites' users may not even look.
 const HOME_MODE: u32 = 0o750;
-
-/// What later calls must know of a site.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SiteFacts {
-    /// The host name it answers under at first.
-    pub address: String,
-    /// The PHP version that serves it.
-    pub php: String,
-    /// Its database.
-    pub database: String,
-    /// Was WordPress's installation seen to end?
-    pub installed: bool,
-    /// WordPress's version then.
-    #[serde(default)]
-    pub wordpress: String,
-}
-
-/// A domain that was attached to a site.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DomainFacts {
-    /// The main one.
-    pub domain: String,
-    /// Others.
-    pub aliases: Vec<String>,
-}
 
 /// See [`protocol::Call::SiteInstall`].
 pub fn install(work: &mut Work<'_>, asked: &SiteInstall) -> Result<SiteReply> {
@@ -71,20 +45,6 @@ pub fn install(work: &mut Work<'_>, asked: &SiteInstall) -> Result<SiteReply> {
         ..
     } = claim.facts;
     Ok(reply(work, site, &address, php, wordpress))
-}
-
-/// The reply for a site that answers under `host`.
-pub fn reply(work: &Work<'_>, site: &str, host: &str, php: String, wordpress: String) -> SiteReply {
-    let protocol::Changed { changed, notes } = work.so_far();
-    let path = work.paths.public(site).display().to_string();
-    SiteReply {
-        changed,
-        notes,
-        url: format!("http://{host}"),
-        path,
-        php,
-        wordpress,
-    }
 }
 
 fn check_all(asked: &SiteInstall) -> Result<()> {
@@ -175,26 +135,6 @@ fn claim(
     Ok((claim, dump::worker_user(&all)))
 }
 
-/// What of a site of this name stands on the host? Named for people.
-pub fn existing(paths: &Paths, site: &str) -> Result<Option<String>> {
-    if accounts::user(paths, site)?.is_some() {
-        return Ok(Some(format!("The system user {site}")));
-    }
-    if accounts::group(paths, site)?.is_some() {
-        return Ok(Some(format!("The group {site}")));
-    }
-    let mut places = vec![
-        paths.home(site),
-        paths.block(site),
-        paths.block_enabled(site),
-    ];
-    places.extend(fpm::pools(paths, site).into_iter().map(|(_, path)| path));
-    Ok(places
-        .iter()
-        .find(|path| files::exists(path))
-        .map(|path| path.display().to_string()))
-}
-
 fn user(work: &mut Work<'_>, site: &str) -> Result<User> {
     if accounts::user(work.paths, site)?.is_none() {
         let _locked = work.configuration_lock()?;
@@ -202,23 +142,6 @@ fn user(work: &mut Work<'_>, site: &str) -> Result<User> {
         work.did(format!("created system user {site}"));
     }
     existing_user(work.paths, site)
-}
-
-/// The site's user, which must be there.
-pub fn existing_user(paths: &Paths, site: &str) -> Result<User> {
-    let user = accounts::user(paths, site)?.ok_or_else(|| {
-        broken(
-            "user_missing",
-            format!("The system user {site} is missing."),
-        )
-    })?;
-    if user.uid == 0 || user.gid == 0 {
-        return Err(refused(
-            "user_is_root",
-            format!("The user {site} has root's id."),
-        ));
-    }
-    Ok(user)
 }
 
 fn home(work: &mut Work<'_>, site: &str, user: &User, web_user: &str) -> Result<()> {
@@ -243,11 +166,6 @@ fn home(work: &mut Work<'_>, site: &str, user: &User, web_user: &str) -> Result<
     }
     lchown(&home, Some(user.uid), Some(web.gid)).map_err(at)?;
     fs::set_permissions(&home, fs::Permissions::from_mode(HOME_MODE)).map_err(at)
-}
-
-/// The home as the worker is told it.
-pub fn home_text(paths: &Paths, site: &str) -> String {
-    paths.home(site).display().to_string()
 }
 
 fn tree(
@@ -365,31 +283,4 @@ fn serve(work: &mut Work<'_>, site: &str, claim: &Claim<SiteFacts>, web_user: &s
         work.did("created the server block");
     }
     Ok(())
-}
-
-/// The site's server block, with its domain if it has one.
-pub fn block_text(
-    paths: &Paths,
-    site: &str,
-    claim: &Claim<SiteFacts>,
-    domain: Option<&DomainFacts>,
-) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    if let Some(domain) = domain {
-        names.push(&domain.domain);
-        names.extend(domain.aliases.iter().map(String::as_str));
-    }
-    if !names.contains(&claim.facts.address.as_str()) {
-        names.push(&claim.facts.address);
-    }
-    let mark = format!("managed by triphammer, deployment {}", claim.deployment_id);
-    block::render(
-        paths,
-        &Block {
-            site,
-            mark: &mark,
-            names,
-            ipv6: nginx::has_ipv6(paths),
-        },
-    )
 }
