@@ -38,7 +38,8 @@ async fn main() -> Exit {
 async fn answer(cloud: &Cloud, payload: serde_json::Value) -> Result<Reply, StepError> {
     let call: Call = serde_json::from_value(payload).map_err(StepError::broken)?;
     let (deployment, action) = (call.deployment_id, call.action);
-    handle(cloud, call).await.inspect_err(
+    // Boxed: the SDK's futures are too deep for the compiler to lay out in one piece.
+    Box::pin(handle(cloud, call)).await.inspect_err(
         |error| tracing::error!(%deployment, ?action, error = error.chain(), "settle failed"),
     )
 }

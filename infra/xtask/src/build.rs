@@ -62,7 +62,7 @@ pub fn functions() -> Vec<String> {
 pub fn all() -> Result<()> {
     say("building the functions and the command line");
     let mut build = Command::new(env!("CARGO"));
-    build.current_dir(root()).args(["build", "--quiet", "-p", "steps", "-p", "cli"]);
+    build.current_dir(root()).args(["build", "--quiet", "-p", "steps"]);
     for service in SERVICES {
         build.args(["-p", service]);
     }

@@ -47,7 +47,7 @@ pub async fn up(name: &str, port: u16) -> Result<Up> {
     let state = state(name);
     fs::create_dir_all(&state)?;
     let stack = MiniStack::start(&Options { state_dir: state.clone(), port, auth: true })?;
-    let parameters = [("WordPressSource", WORDPRESS_SOURCE), ("SiteDomain", "{ip}.sslip.io")];
+    let parameters = [("WordPressSource", WORDPRESS_SOURCE), ("SiteDomain", "{ip}.sslip.io"), ("WithAlarms", "false")];
     let outputs = stack::deploy(&stack.endpoint, &packages, &parameters).await?;
     let api_url = api_url(&stack.endpoint, &outputs)?;
     let token = owner_token(&stack.endpoint, &outputs, &state).await?;
