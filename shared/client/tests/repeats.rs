@@ -2,6 +2,8 @@
 //!
 //! The rule held: a create is repeated with the same key and the same bytes; what could happen twice is not repeated blindly.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -98,7 +100,7 @@ async fn a_create_is_repeated_with_the_same_key_until_it_is_answered() {
     assert_eq!(key.len(), 32);
     assert!(
         seen.iter()
-            .all(|call| &call.headers["idempotency-key"] == key)
+            .all(|call| call.headers["idempotency-key"] == *key)
     );
     assert!(seen.iter().all(|call| call.body == seen[0].body));
 }

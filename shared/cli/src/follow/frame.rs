@@ -1,0 +1,158 @@
+//! A deployment as lines on a terminal: its standing, its steps, its undos.
+//!
+//! Promise: a pure function of what was read and of the moment, so that a still picture and a moving one are the same.
+
+use crate::output::plain;
+use crate::style::{self, bar, bold, dim, red, sign, yellow};
+use crate::times::{size, took};
+use chrono::{DateTime, Utc};
+use console::{Alignment, measure_text_width, pad_str};
+use contract::{DeploymentDetail, StepView};
+use domain::{Progress, StepKind, StepStatus};
+
+/// When the picture is taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    pub now: DateTime<Utc>,
+    /// Turns the spinner; nothing for a still picture.
+    pub tick: Option<usize>,
+}
+
+impl Moment {
+    /// A still picture of now.
+    pub fn still() -> Self {
+        Self {
+            now: Utc::now(),
+            tick: None,
+        }
+    }
+}
+
+/// `Create site shop  running, 12.3s`
+pub fn heading(detail: &DeploymentDetail, moment: Moment) -> String {
+    let deployment = &detail.deployment;
+    let standing = style::standing(
+        deployment.status,
+        deployment.settlement,
+        &plain(&deployment.standing),
+    );
+    let since = deployment.started_at.unwrap_or(deployment.created_at);
+    let until = deployment
+        .settled_at
+        .or(deployment.finished_at)
+        .unwrap_or(moment.now);
+    format!(
+        "{}  {standing}  {}",
+        bold(format!(
+            "{} {}",
+            plain(&deployment.operation_name),
+            plain(&deployment.target.name)
+        )),
+        dim(format!("{}  {}", took(until - since), deployment.id))
+    )
+}
+
+/// The steps, and under their own heading the undos.
+pub fn steps(detail: &DeploymentDetail, moment: Moment) -> Vec<String> {
+    let (undos, forward): (Vec<_>, Vec<_>) = detail
+        .steps
+        .iter()
+        .partition(|step| step.kind == StepKind::Undo);
+    let width = detail
+        .steps
+        .iter()
+        .map(|step| measure_text_width(&title(step)))
+        .max()
+        .unwrap_or_default();
+    let mut lines: Vec<_> = forward
+        .into_iter()
+        .flat_map(|step| step_lines(step, width, moment))
+        .collect();
+    if !undos.is_empty() {
+        lines.push(bold("Undo"));
+        lines.extend(
+            undos
+                .into_iter()
+                .flat_map(|step| step_lines(step, width, moment)),
+        );
+    }
+    lines
+}
+
+fn title(step: &StepView) -> String {
+    let title = plain(&step.title);
+    match step.kind {
+        StepKind::Undo => title.trim_start_matches("Undo: ").to_string(),
+        StepKind::Step | StepKind::Tidy => title,
+    }
+}
+
+/// `✓ Create database & user   1.2s  created shop_db`
+fn step_lines(step: &StepView, width: usize, moment: Moment) -> Vec<String> {
+    let time = match step.status {
+        StepStatus::Queued | StepStatus::Skipped => String::new(),
+        _ => step.started_at.map_or(String::new(), |began| {
+            took(step.finished_at.unwrap_or(moment.now) - began)
+        }),
+    };
+    let title = pad_str(&title(step), width, Alignment::Left, None).into_owned();
+    let title = match step.status {
+        StepStatus::Queued | StepStatus::Skipped => dim(title),
+        _ => title,
+    };
+    let tail = match (&step.progress, step.status) {
+        (Some(progress), StepStatus::Running) => progress_text(progress),
+        (_, StepStatus::Skipped) => dim(format!(
+            "skipped: {}",
+            plain(step.output.as_deref().unwrap_or("not needed"))
+        )),
+        _ => step
+            .output
+            .as_ref()
+            .map_or(String::new(), |output| dim(plain(output))),
+    };
+    let time = pad_str(&time, 7, Alignment::Right, None).into_owned();
+    let first = format!(
+        "  {} {title} {}  {tail}",
+        sign(step.status, moment.tick),
+        dim(time)
+    );
+    let mut lines = vec![first.trim_end().to_string()];
+    if let Some(warning) = &step.warning {
+        lines.push(yellow(format!("      warning: {}", plain(warning))));
+    }
+    if let Some(error) = &step.error {
+        lines.push(red(format!(
+            "      {} ({})",
+            plain(&error.message),
+            plain(&error.code)
+        )));
+    }
+    lines
+}
+
+/// `██████░░░░ 52%  31 of 60 files  Copying`
+fn progress_text(progress: &Progress) -> String {
+    let amount = |count: u64| match progress.unit.as_str() {
+        "bytes" => size(count),
+        _ => count.to_string(),
+    };
+    let unit = match progress.unit.as_str() {
+        "bytes" => String::new(),
+        unit => format!(" {}", plain(unit)),
+    };
+    let message = plain(&progress.message);
+    match progress.total {
+        Some(total) if total > 0 => {
+            let percent = progress.done.min(total) * 100 / total;
+            format!(
+                "{} {percent:>3}%  {} of {}{unit}  {message}",
+                bar(progress.done, total),
+                amount(progress.done),
+                amount(total)
+            )
+        }
+        _ if progress.done > 0 => format!("{}{unit}  {message}", amount(progress.done)),
+        _ => message,
+    }
+}

@@ -1,0 +1,151 @@
+//! From what people type to ids.
+//!
+//! Promise: a name that is unknown, or means several things, is said so with what there is to choose from.
+
+use crate::ending::Fault;
+use crate::output::plain;
+use client::Client;
+use contract::{ServerView, SiteView, TokenView};
+use domain::{ServerId, SiteId, TokenId};
+use std::str::FromStr;
+
+/// Because more names than these are a list of their own.
+const NAMES_SHOWN: usize = 10;
+
+/// A server's id, from its name or id.
+pub async fn server_id(client: &Client, text: &str) -> Result<ServerId, Fault> {
+    if let Some(id) = id(text) {
+        return Ok(id);
+    }
+    Ok(server_named(client, text).await?.id)
+}
+
+/// A server, from its name or id.
+pub async fn server(client: &Client, text: &str) -> Result<ServerView, Fault> {
+    match id(text) {
+        Some(id) => Ok(client.server(id).await?),
+        None => server_named(client, text).await,
+    }
+}
+
+async fn server_named(client: &Client, name: &str) -> Result<ServerView, Fault> {
+    let servers = client.servers().await?.items;
+    let names = servers.iter().map(|server| server.name.clone()).collect();
+    let found = servers.into_iter().filter(|server| server.name == name);
+    one(found.collect(), "server", name, names, |server| {
+        server.id.to_string()
+    })
+}
+
+/// A site, from its name, SERVER/NAME, or id.
+pub async fn site(client: &Client, text: &str) -> Result<SiteView, Fault> {
+    if let Some(id) = id::<SiteId>(text) {
+        return Ok(client.site(id).await?);
+    }
+    let (on, name) = match text.split_once('/') {
+        Some((server, name)) => (Some(server_id(client, server).await?), name),
+        None => (None, text),
+    };
+    let sites = client.sites(on).await?.items;
+    let names = sites.iter().map(|site| site.name.clone()).collect();
+    let found = sites.into_iter().filter(|site| site.name == name);
+    one(found.collect(), "site", text, names, |site| {
+        format!("{} on server {}", site.id, site.server_id)
+    })
+}
+
+/// A token, from its name or id.
+pub async fn token(client: &Client, text: &str) -> Result<TokenView, Fault> {
+    let tokens = client.tokens().await?.items;
+    let wanted = id::<TokenId>(text);
+    let names = tokens.iter().map(|token| token.name.clone()).collect();
+    let found = tokens
+        .into_iter()
+        .filter(|token| Some(token.id) == wanted || token.name == text);
+    one(found.collect(), "token", text, names, |token| {
+        token.id.to_string()
+    })
+}
+
+/// `site:NAME` or `server:NAME`, as the API takes it.
+pub async fn target(client: &Client, text: &str) -> Result<String, Fault> {
+    match text.split_once(':') {
+        Some(("site", name)) => match id::<SiteId>(name) {
+            Some(id) => Ok(format!("site:{id}")),
+            None => Ok(format!("site:{}", site(client, name).await?.id)),
+        },
+        Some(("server", name)) => Ok(format!("server:{}", server_id(client, name).await?)),
+        _ => Err(Fault::said(format!(
+            "{text:?} is no target: write site:NAME or server:NAME"
+        ))),
+    }
+}
+
+/// Ids are written in capitals; names never are, so none can be taken for the other.
+fn id<I: FromStr>(text: &str) -> Option<I> {
+    text.parse().ok()
+}
+
+fn one<T>(
+    mut found: Vec<T>,
+    what: &str,
+    name: &str,
+    mut names: Vec<String>,
+    which: impl Fn(&T) -> String,
+) -> Result<T, Fault> {
+    if found.len() > 1 {
+        let these: Vec<_> = found.iter().map(which).collect();
+        return Err(Fault::said(format!(
+            "{} {what}s are named {name}: {}. Use the id.",
+            found.len(),
+            these.join("; ")
+        )));
+    }
+    if let Some(found) = found.pop() {
+        return Ok(found);
+    }
+    names.sort();
+    names.dedup();
+    let there_are = match names.len() {
+        0 => format!("There is no {what} yet."),
+        1..=NAMES_SHOWN => format!("There is: {}.", plain(&names.join(", "))),
+        _ => format!("triphammer {what}s list shows them all."),
+    };
+    Err(Fault::said(format!(
+        "there is no {what} named {name}. {there_are}"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(found: Vec<&str>, names: &[&str]) -> String {
+        let names = names.iter().map(ToString::to_string).collect();
+        match one(found, "site", "shop", names, |id| id.to_string()) {
+            Ok(id) => id.to_string(),
+            Err(fault) => fault.to_string(),
+        }
+    }
+
+    #[test]
+    fn one_is_taken_and_two_are_shown() {
+        assert_eq!(told(vec!["01A"], &["shop"]), "01A");
+        assert_eq!(
+            told(vec!["01A", "01B"], &["shop", "shop"]),
+            "2 sites are named shop: 01A; 01B. Use the id."
+        );
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_known_ones() {
+        assert_eq!(
+            told(vec![], &["b", "a"]),
+            "there is no site named shop. There is: a, b."
+        );
+        assert_eq!(
+            told(vec![], &[]),
+            "there is no site named shop. There is no site yet."
+        );
+    }
+}
