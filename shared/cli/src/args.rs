@@ -20,8 +20,10 @@ Configuration: ~/.config/triphammer/config.toml, or the file that TRIPHAMMER_CON
   [profiles.default]
   api_url = \"https://api.example.com\"
   token = \"th_…\"
+  host_header = \"api.example.com\"    # only for an API behind a name that does not resolve
 
-Environment: TRIPHAMMER_API_URL, TRIPHAMMER_TOKEN, TRIPHAMMER_PROFILE, TRIPHAMMER_CONFIG, NO_COLOR";
+Environment: TRIPHAMMER_API_URL, TRIPHAMMER_TOKEN, TRIPHAMMER_HOST_HEADER, TRIPHAMMER_PROFILE,
+  TRIPHAMMER_CONFIG, NO_COLOR";
 
 /// Deployment pipelines for WordPress agencies.
 #[derive(Debug, Parser)]
@@ -43,7 +45,7 @@ pub struct Global {
     /// Show what would happen, change nothing, exit with 3
     #[arg(long, global = true)]
     pub dry_run: bool,
-    /// Ask no questions
+    /// Ask no questions; a host key that nobody knows beforehand is accepted when it is first seen
     #[arg(short, long, global = true)]
     pub yes: bool,
     /// Show the deployment's progress until it has ended
@@ -182,26 +184,31 @@ pub enum Deployments {
     },
     /// One deployment with its steps; with --follow until it has ended
     Show {
+        /// As `deployments list` shows it
         #[arg(value_parser = deployment_id)]
         id: DeploymentId,
     },
     /// Stop it and take back what it did
     Cancel {
+        /// As `deployments list` shows it
         #[arg(value_parser = deployment_id)]
         id: DeploymentId,
     },
     /// The same again, as a new deployment
     Retry {
+        /// As `deployments list` shows it
         #[arg(value_parser = deployment_id)]
         id: DeploymentId,
     },
     /// Needs attention: try the undos again
     Undo {
+        /// As `deployments list` shows it
         #[arg(value_parser = deployment_id)]
         id: DeploymentId,
     },
     /// Needs attention: accept what is left, and free the target
     Acknowledge {
+        /// As `deployments list` shows it
         #[arg(value_parser = deployment_id)]
         id: DeploymentId,
         /// Why, for the audit trail

@@ -324,3 +324,25 @@ fn no_message_shows_the_token() {
         assert!(!ran.out.contains("th_canary") && !ran.err.contains("th_canary"));
     }
 }
+
+#[test]
+fn a_profile_says_where_the_api_is_and_who_calls() {
+    let stage = ready();
+    let file = stage.file(
+        "config.toml",
+        &format!(
+            "[profiles.local]\napi_url = \"{}\"\ntoken = \"th_of_profile\"\nhost_header = \"api.local\"\n",
+            stage.address
+        ),
+    );
+    let environment = [("TRIPHAMMER_CONFIG", file.as_str())];
+    let ran = stage.run_in(&environment, &["servers", "list", "--profile", "local"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.err.contains("chmod 600"), "{ran:?}");
+    let asked = stage.asked().pop().unwrap();
+    assert_eq!(asked.headers["authorization"], "Bearer th_of_profile");
+    assert_eq!(asked.headers["host"], "api.local");
+    let ran = stage.run_in(&environment, &["servers", "list"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("no profile \"default\""), "{ran:?}");
+}

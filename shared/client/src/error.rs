@@ -79,18 +79,19 @@ impl Error {
             return Self::Problem(Box::new(problem));
         }
         let name = status.canonical_reason().unwrap_or("an unknown status");
-        let said = excerpt(body);
-        let said = if said.is_empty() {
-            String::new()
-        } else {
-            format!(": {said}")
+        let said = match excerpt(body) {
+            said if said.is_empty() || said == name => String::new(),
+            said => format!(": {said}"),
         };
+        // A gateway's or proxy's word for an API that is away needs no doubt about the address.
+        let doubt = match status.as_u16() {
+            429 | 500.. => "",
+            _ => ", but not as Triphammer's API does",
+        };
+        let code = status.as_u16();
         Self::Unexpected {
-            status: status.as_u16(),
-            message: format!(
-                "the address answered {} {name}, but not as Triphammer's API does{said}",
-                status.as_u16()
-            ),
+            status: code,
+            message: format!("the API's address answered {code} {name}{doubt}{said}"),
         }
     }
 
@@ -160,9 +161,9 @@ mod tests {
     fn what_stands_between_is_named_without_its_page_or_its_escape_codes() {
         assert_eq!(
             message(502, "<html><body>Bad gateway</body></html>"),
-            "the address answered 502 Bad Gateway, but not as Triphammer's API does"
+            "the API's address answered 502 Bad Gateway"
         );
-        assert!(message(403, r#"{"message":"Forbidden"}"#).ends_with("does: Forbidden"));
+        assert!(message(403, r#"{"message":"Explicit deny"}"#).ends_with("does: Explicit deny"));
         assert!(!message(500, "a\u{1b}[31mb").contains('\u{1b}'));
     }
 

@@ -1,14 +1,10 @@
 //! `triphammer audit`: who did what.
 
-use super::when;
+use super::{pages, when};
 use crate::args::{Audit, Paging};
 use crate::ending::{Ending, Fault};
 use crate::invocation::Invocation;
 use crate::table::{Cell, Table};
-use contract::Page;
-
-/// The most that the API puts on a page.
-const PAGE_LIMIT: u32 = 100;
 
 /// See the module.
 pub async fn perform(invocation: &Invocation, command: Audit) -> Result<Ending, Fault> {
@@ -17,22 +13,11 @@ pub async fn perform(invocation: &Invocation, command: Audit) -> Result<Ending, 
 }
 
 async fn list(invocation: &Invocation, paging: &Paging) -> Result<Ending, Fault> {
-    let mut wanted = if paging.all { u32::MAX } else { paging.limit };
-    let mut page = Page {
-        items: Vec::new(),
-        next_cursor: None,
-    };
-    loop {
-        let cursor = page.next_cursor.take();
-        let limit = Some(wanted.min(PAGE_LIMIT));
-        let next = invocation.client.audit(cursor.as_deref(), limit).await?;
-        wanted = wanted.saturating_sub(u32::try_from(next.items.len()).unwrap_or(u32::MAX));
-        page.items.extend(next.items);
-        page.next_cursor = next.next_cursor;
-        if page.next_cursor.is_none() || wanted == 0 {
-            break;
-        }
-    }
+    let client = &invocation.client;
+    let page = pages::gather(paging, async |cursor, limit| {
+        client.audit(cursor.as_deref(), Some(limit)).await
+    })
+    .await?;
     let output = &invocation.output;
     if output.json {
         output.document(&page)?;

@@ -1,6 +1,6 @@
 //! `triphammer deployments`: list, show, cancel, retry, undo, acknowledge.
 
-use super::{begun, sites, when};
+use super::{begun, pages, picture, sites, when};
 use crate::args::{Deployments, Paging};
 use crate::ending::{Ending, Fault};
 use crate::follow::{self, Aim, Followed, REGISTER_SERVER, Until};
@@ -10,13 +10,10 @@ use crate::output::plain;
 use crate::style::standing;
 use crate::table::{Cell, Table};
 use crate::times::took;
-use crate::{commands::picture, plan, resolve};
+use crate::{plan, resolve};
 use client::DeploymentsAsked;
 use contract::{Acknowledge, DeploymentDetail, DeploymentView, Page};
 use domain::{DeploymentId, DeploymentStatus, Settlement};
-
-/// The most that the API puts on a page.
-const PAGE_LIMIT: u32 = 100;
 
 /// See the module.
 pub async fn perform(invocation: &Invocation, command: Deployments) -> Result<Ending, Fault> {
@@ -40,25 +37,15 @@ async fn list(
         Some(target) => Some(resolve::target(client, target).await?),
         None => None,
     };
-    let mut wanted = if paging.all { u32::MAX } else { paging.limit };
-    let mut page = Page {
-        items: Vec::new(),
-        next_cursor: None,
-    };
-    loop {
+    let page = pages::gather(paging, async |cursor, limit| {
         let asked = DeploymentsAsked {
-            cursor: page.next_cursor.take(),
-            limit: Some(wanted.min(PAGE_LIMIT)),
+            cursor,
+            limit: Some(limit),
             target: target.clone(),
         };
-        let next = client.deployments(&asked).await?;
-        wanted = wanted.saturating_sub(u32::try_from(next.items.len()).unwrap_or(u32::MAX));
-        page.items.extend(next.items);
-        page.next_cursor = next.next_cursor;
-        if page.next_cursor.is_none() || wanted == 0 {
-            break;
-        }
-    }
+        client.deployments(&asked).await
+    })
+    .await?;
     if invocation.output.json {
         invocation.output.document(&page)?;
     } else {

@@ -4,6 +4,7 @@
 
 mod audit;
 mod deployments;
+mod pages;
 mod picture;
 mod servers;
 mod sites;

@@ -156,3 +156,76 @@ fn progress_text(progress: &Progress) -> String {
         _ => message,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::Failure;
+
+    fn step(name: &str, status: StepStatus) -> StepView {
+        let at = |text: &str| Some(text.parse().expect("a time"));
+        StepView {
+            name: name.to_string(),
+            title: format!("Make {name}"),
+            kind: StepKind::Step,
+            status,
+            commit: false,
+            undo_of: None,
+            output: None,
+            error: None,
+            warning: None,
+            progress: None,
+            started_at: at("2026-01-02T12:00:00Z"),
+            finished_at: status
+                .is_finished()
+                .then_some("2026-01-02T12:00:01.500Z")
+                .and_then(at),
+        }
+    }
+
+    fn drawn(step: &StepView) -> String {
+        let moment = Moment {
+            now: "2026-01-02T12:00:03Z".parse().expect("a time"),
+            tick: Some(0),
+        };
+        step_lines(step, 8, moment).join("\n")
+    }
+
+    #[test]
+    fn a_running_step_shows_how_far_it_is() {
+        let mut running = step("one", StepStatus::Running);
+        running.progress = Some(Progress {
+            done: 30_000_000,
+            total: Some(60_000_000),
+            unit: "bytes".to_string(),
+            message: "Copying".to_string(),
+        });
+        assert_eq!(
+            drawn(&running),
+            "  ⠋ Make one    3.0s  ██████████░░░░░░░░░░  50%  30.0 MB of 60.0 MB  Copying"
+        );
+    }
+
+    #[test]
+    fn a_failed_step_shows_what_went_wrong_below_it() {
+        let mut failed = step("one", StepStatus::Failed);
+        failed.warning = Some("tried twice".to_string());
+        failed.error = Some(Failure {
+            kind: domain::ErrorKind::Refused,
+            code: "disk_full".to_string(),
+            message: "No room\u{1b}[2J.".to_string(),
+        });
+        assert_eq!(
+            drawn(&failed),
+            "  ✗ Make one    1.5s\n      warning: tried twice\n      No room\u{fffd}[2J. (disk_full)"
+        );
+    }
+
+    #[test]
+    fn an_undo_is_named_by_what_it_takes_back() {
+        let mut undo = step("one", StepStatus::Completed);
+        undo.kind = StepKind::Undo;
+        undo.title = "Undo: Make one".to_string();
+        assert_eq!(drawn(&undo), "  ✓ Make one    1.5s");
+    }
+}

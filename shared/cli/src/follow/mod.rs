@@ -194,9 +194,15 @@ async fn going_on(
 
 fn left(invocation: &Invocation, view: &mut View<'_>, id: DeploymentId) -> Result<Ending, Fault> {
     view.leave()?;
-    invocation.output.note(format!(
+    let mut words = format!(
         "{}\n  look again:  triphammer deployments show {id} --follow\n  stop it:     triphammer deployments cancel {id}",
         bold("You stopped watching; the deployment goes on.")
-    ));
+    );
+    if let Some(server) = view.registers() {
+        words.push_str(&format!(
+            "\nIt may wait for a yes to the host key:  triphammer servers confirm {server}"
+        ));
+    }
+    invocation.output.note(words);
     Ok(Ending::Interrupted)
 }

@@ -3,7 +3,7 @@
 //! Promise: what stands on the screen at the end is whole; while it moves, each line fits its row and the picture fits the screen.
 
 use super::frame::{self, Moment};
-use super::{Until, lines, verdict};
+use super::{REGISTER_SERVER, Until, lines, verdict};
 use crate::ending::Fault;
 use crate::invocation::Invocation;
 use crate::output::{Output, plain};
@@ -11,6 +11,7 @@ use crate::style::yellow;
 use chrono::Utc;
 use console::{Term, truncate_str};
 use contract::DeploymentDetail;
+use domain::StepStatus;
 
 /// See the module.
 pub struct View<'a> {
@@ -91,6 +92,17 @@ impl<'a> View<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The server that is being registered and whose host key nobody has confirmed so far.
+    pub fn registers(&self) -> Option<String> {
+        let last = self.last.as_ref()?;
+        let pinned = last
+            .steps
+            .first()
+            .is_some_and(|step| step.status == StepStatus::Completed);
+        (last.deployment.pipeline == REGISTER_SERVER && !pinned)
+            .then(|| plain(&last.deployment.target.name))
     }
 
     /// Time goes by.

@@ -33,7 +33,8 @@ pub struct Asked {
 pub struct Stage {
     replies: Replies,
     asked: Arc<Mutex<Vec<Asked>>>,
-    address: String,
+    /// Its address, with a path prefix.
+    pub address: String,
     folder: tempfile::TempDir,
 }
 
@@ -156,14 +157,22 @@ impl Stage {
 
     /// The program, without a terminal, with nothing on its standard input.
     pub fn run(&self, arguments: &[&str]) -> Ran {
+        let access = [
+            ("TRIPHAMMER_API_URL", self.address.as_str()),
+            ("TRIPHAMMER_TOKEN", "th_canary"),
+        ];
+        self.run_in(&access, arguments)
+    }
+
+    /// The same in this environment.
+    pub fn run_in(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Ran {
         let output = Command::new(env!("CARGO_BIN_EXE_triphammer"))
             .args(arguments)
             .env_clear()
-            .env("TRIPHAMMER_API_URL", &self.address)
-            .env("TRIPHAMMER_TOKEN", "th_canary")
             .env("TRIPHAMMER_CONFIG", self.folder.path().join("none.toml"))
             .env("TERM", "xterm-256color")
             .env("TZ", "UTC")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .output()
             .unwrap();
