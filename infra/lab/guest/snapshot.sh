@@ -7,7 +7,14 @@ sort /etc/group | sed 's/^/group /'
 cut -d: -f1 /etc/shadow | sort | sed 's/^/shadow /'
 for db in $(mariadb -Ne 'SHOW DATABASES' | sort); do
   case $db in information_schema|performance_schema|sys|mysql) continue ;; esac
-  for table in $(mariadb -Ne "SHOW TABLES IN \`$db\`" | sort); do echo "table $db.$table $(mariadb -Ne "CHECKSUM TABLE \`$db\`.\`$table\`" | cut -f2)"; done
+  for table in $(mariadb -Ne "SHOW TABLES IN \`$db\`" | sort); do
+    case $table in
+      # Any visit moves WordPress's schedule and short-lived values: they say nothing of what a deployment did.
+      *_options) sum=$(mariadb --raw -Ne "SELECT option_name, option_value FROM \`$db\`.\`$table\` WHERE option_name NOT LIKE '%\_transient\_%' AND option_name <> 'cron' ORDER BY option_id" | sha256sum | cut -c1-16) ;;
+      *) sum=$(mariadb -Ne "CHECKSUM TABLE \`$db\`.\`$table\`" | cut -f2) ;;
+    esac
+    echo "table $db.$table $sum"
+  done
   echo "database $db $(mariadb -Ne "SELECT default_character_set_name FROM information_schema.schemata WHERE schema_name='$db'")"
 done
 mariadb -Ne "SELECT CONCAT(QUOTE(user), '@', QUOTE(host)) FROM mysql.global_priv ORDER BY 1" | while read -r user; do echo "user $user"; mariadb -Ne "SHOW GRANTS FOR $user" | sed 's/^/grant /'; done

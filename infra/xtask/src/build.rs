@@ -11,7 +11,11 @@ const AGENT_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Where the repository is.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
 }
 
 /// Where cargo puts what it builds.
@@ -32,7 +36,9 @@ pub fn say(line: impl AsRef<str>) {
 /// Run a command, with its output shown; its failure is ours.
 pub fn run(command: &mut Command) -> Result<()> {
     let shown = format!("{command:?}");
-    let status = command.status().with_context(|| format!("cannot start {shown}"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {shown}"))?;
     if !status.success() {
         bail!("{shown} ended with {status}");
     }
@@ -42,9 +48,15 @@ pub fn run(command: &mut Command) -> Result<()> {
 /// Run a command and read what it prints.
 pub fn read(command: &mut Command) -> Result<String> {
     let shown = format!("{command:?}");
-    let output = command.output().with_context(|| format!("cannot start {shown}"))?;
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start {shown}"))?;
     if !output.status.success() {
-        bail!("{shown} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "{shown} ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(String::from_utf8(output.stdout)?)
 }
@@ -55,14 +67,20 @@ pub const SERVICES: [&str; 3] = ["api", "dispatcher", "settle"];
 /// The names of all functions' binaries.
 pub fn functions() -> Vec<String> {
     let steps = machine::functions::list(&pipelines::all());
-    SERVICES.iter().map(ToString::to_string).chain(steps.into_iter().map(|function| function.name.to_string())).collect()
+    SERVICES
+        .iter()
+        .map(ToString::to_string)
+        .chain(steps.into_iter().map(|function| function.name.to_string()))
+        .collect()
 }
 
 /// Build functions and command line, and the agent.
 pub fn all() -> Result<()> {
     say("building the functions and the command line");
     let mut build = Command::new(env!("CARGO"));
-    build.current_dir(root()).args(["build", "--quiet", "-p", "steps"]);
+    build
+        .current_dir(root())
+        .args(["build", "--quiet", "-p", "steps", "-p", "cli"]);
     for service in SERVICES {
         build.args(["-p", service]);
     }
@@ -75,13 +93,28 @@ pub fn agent() -> Result<()> {
     say("building the agent");
     run(Command::new(env!("CARGO"))
         .current_dir(root())
-        .args(["build", "--quiet", "-p", "agent", "--profile", "agent", "--target", AGENT_TARGET])
-        .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Ctarget-feature=+crt-static -Clink-arg=-fuse-ld=lld"))
+        .args([
+            "build",
+            "--quiet",
+            "-p",
+            "agent",
+            "--profile",
+            "agent",
+            "--target",
+            AGENT_TARGET,
+        ])
+        .env(
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
+            "-Ctarget-feature=+crt-static -Clink-arg=-fuse-ld=lld",
+        ))
 }
 
 /// Where the agent's binary is.
 pub fn agent_binary() -> PathBuf {
-    target().join(AGENT_TARGET).join("agent").join("triphammer-agent")
+    target()
+        .join(AGENT_TARGET)
+        .join("agent")
+        .join("triphammer-agent")
 }
 
 /// Where the command line's binary is.

@@ -35,47 +35,113 @@ struct Server {
 
 fn cli(up: &Up, arguments: &[&str]) -> Result<()> {
     eprintln!("\n$ triphammer {}", arguments.join(" "));
-    let status = Command::new(cli_binary()).args(arguments).env("TRIPHAMMER_CONFIG", &up.cli_config).status()?;
+    let status = Command::new(cli_binary())
+        .args(arguments)
+        .env("TRIPHAMMER_CONFIG", &up.cli_config)
+        .status()?;
     if !status.success() {
-        bail!("triphammer {} ended with {status}; the local stack's log is {}", arguments.join(" "), up.cli_config.with_file_name("ministack.log").display());
+        bail!(
+            "triphammer {} ended with {status}; the local stack's log is {}",
+            arguments.join(" "),
+            up.cli_config.with_file_name("ministack.log").display()
+        );
     }
     Ok(())
 }
 
 fn ask(up: &Up, arguments: &[&str]) -> Result<serde_json::Value> {
-    let output = Command::new(cli_binary()).args(arguments).arg("--json").env("TRIPHAMMER_CONFIG", &up.cli_config).output()?;
-    serde_json::from_slice(&output.stdout).with_context(|| format!("triphammer {} answered {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr)))
+    let output = Command::new(cli_binary())
+        .args(arguments)
+        .arg("--json")
+        .env("TRIPHAMMER_CONFIG", &up.cli_config)
+        .output()?;
+    serde_json::from_slice(&output.stdout).with_context(|| {
+        format!(
+            "triphammer {} answered {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    })
 }
 
 /// See the module.
 pub async fn demo(port: u16, target: Target) -> Result<()> {
     let server = match target {
-        Target::Own { user, host, key } => Server { host, user, key, fingerprint: None },
+        Target::Own { user, host, key } => Server {
+            host,
+            user,
+            key,
+            fingerprint: None,
+        },
         Target::Lab => {
             if let Err(why) = lab::can_boot() {
-                bail!("this machine cannot boot a test server ({why}); give one of yours: cargo xtask demo --server user@host --key FILE");
+                bail!(
+                    "this machine cannot boot a test server ({why}); give one of yours: cargo xtask demo --server user@host --key FILE"
+                );
             }
             // Packages first: the lab's servers have no way out once they are up.
             crate::setup::ensure_tools()?;
             say("booting a Debian server with nginx, PHP and MariaDB");
-            let booted = Lab::up(LAB, 1)?.servers.into_iter().next().context("the lab has no server")?;
-            Server { host: booted.address, user: booted.user, key: booted.key_path.display().to_string(), fingerprint: Some(booted.host_key_fingerprint) }
+            let booted = Lab::up(LAB, 1)?
+                .servers
+                .into_iter()
+                .next()
+                .context("the lab has no server")?;
+            Server {
+                host: booted.address,
+                user: booted.user,
+                key: booted.key_path.display().to_string(),
+                fingerprint: Some(booted.host_key_fingerprint),
+            }
         }
     };
     let up = up::up("local", port).await?;
     let known = ask(&up, &["servers", "list"])?;
-    let registered = known["items"].as_array().into_iter().flatten().any(|known| known["name"] == "demo" && known["host"] == server.host.as_str() && known["status"] == "active");
+    let registered = known["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|known| {
+            known["name"] == "demo"
+                && known["host"] == server.host.as_str()
+                && known["status"] == "active"
+        });
     if registered {
         say("the server is registered already");
     } else {
-        let mut add = vec!["servers", "add", "demo", "--host", &server.host, "--user", &server.user, "--key-file", &server.key, "--follow"];
+        let mut add = vec![
+            "servers",
+            "add",
+            "demo",
+            "--host",
+            &server.host,
+            "--user",
+            &server.user,
+            "--key-file",
+            &server.key,
+            "--follow",
+        ];
         if let Some(fingerprint) = &server.fingerprint {
             add.extend(["--host-key", fingerprint]);
         }
         cli(&up, &add)?;
     }
     let name = format!("shop-{}", hex::encode(rand::random::<[u8; 2]>()));
-    cli(&up, &["sites", "create", &name, "--server", "demo", "--title", "Triphammer & friends", "--admin-email", "admin@example.com", "--follow"])?;
+    cli(
+        &up,
+        &[
+            "sites",
+            "create",
+            &name,
+            "--server",
+            "demo",
+            "--title",
+            "Triphammer & friends",
+            "--admin-email",
+            "admin@example.com",
+            "--follow",
+        ],
+    )?;
     let site = ask(&up, &["sites", "show", &name])?;
     let url = site["url"].as_str().context("the site has no address")?;
     page(&server.host, url)
@@ -85,14 +151,33 @@ pub async fn demo(port: u16, target: Target) -> Result<()> {
 fn page(host: &str, url: &str) -> Result<()> {
     let name = url.trim_start_matches("http://");
     let output = Command::new("curl")
-        .args(["--silent", "--show-error", "--fail", "--max-time", "15", "--noproxy", "*", "--header", &format!("Host: {name}"), &format!("http://{host}/")])
+        .args([
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--max-time",
+            "15",
+            "--noproxy",
+            "*",
+            "--header",
+            &format!("Host: {name}"),
+            &format!("http://{host}/"),
+        ])
         .output()
         .context("curl is missing")?;
     if !output.status.success() {
-        bail!("{url} does not answer: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "{url} does not answer: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     let body = String::from_utf8_lossy(&output.stdout);
-    let title = body.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>")).map_or("(no title)", |(title, _)| title);
-    println!("\nThe front page answers.\n  address  {url}  (here: curl -H 'Host: {name}' http://{host}/)\n  title    {title}\n  login    {url}/wp-admin/  as admin, with the password shown once above");
+    let title = body
+        .split_once("<title>")
+        .and_then(|(_, rest)| rest.split_once("</title>"))
+        .map_or("(no title)", |(title, _)| title);
+    println!(
+        "\nThe front page answers.\n  address  {url}  (here: curl -H 'Host: {name}' http://{host}/)\n  title    {title}\n  login    {url}/wp-admin/  as admin, with the password shown once above"
+    );
     Ok(())
 }

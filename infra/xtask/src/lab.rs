@@ -48,9 +48,13 @@ pub fn can_boot() -> Result<(), String> {
         return Err("that needs root".to_string());
     }
     if !std::path::Path::new("/etc/apt/sources.list.d/debian.sources").exists() {
-        return Err("it has no Debian package source in /etc/apt/sources.list.d/debian.sources".to_string());
+        return Err(
+            "it has no Debian package source in /etc/apt/sources.list.d/debian.sources".to_string(),
+        );
     }
-    if !std::fs::read_to_string("/proc/filesystems").is_ok_and(|systems| systems.contains("overlay")) {
+    if !std::fs::read_to_string("/proc/filesystems")
+        .is_ok_and(|systems| systems.contains("overlay"))
+    {
         return Err("its kernel has no overlay file system".to_string());
     }
     Ok(())

@@ -80,7 +80,12 @@ async fn run(command: Do) -> Result<()> {
     match command {
         Do::Up { port } => {
             let up = up::up("local", port).await?;
-            println!("\nTriphammer is up.\n  API      {}\n  command  TRIPHAMMER_CONFIG={} {}\n  stop     cargo xtask down", up.api_url, up.cli_config.display(), xtask::build::cli_binary().display());
+            println!(
+                "\nTriphammer is up.\n  API      {}\n  command  TRIPHAMMER_CONFIG={} {}\n  stop     cargo xtask down",
+                up.api_url,
+                up.cli_config.display(),
+                xtask::build::cli_binary().display()
+            );
             Ok(())
         }
         Do::Down { purge } => {
@@ -89,7 +94,13 @@ async fn run(command: Do) -> Result<()> {
                 lab::Lab::down(demo::LAB)?;
             }
             if purge {
-                std::fs::remove_dir_all(up::state("local")).or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+                std::fs::remove_dir_all(up::state("local")).or_else(|error| {
+                    if error.kind() == std::io::ErrorKind::NotFound {
+                        Ok(())
+                    } else {
+                        Err(error)
+                    }
+                })?;
             }
             println!("Triphammer is down.");
             Ok(())
@@ -99,8 +110,13 @@ async fn run(command: Do) -> Result<()> {
                 None => Target::Lab,
                 Some(server) => {
                     let (user, host) = server.split_once('@').context("--server is user@host")?;
-                    let key = key.context("--server needs --key FILE: the private key that logs in there")?;
-                    Target::Own { user: user.to_string(), host: host.to_string(), key }
+                    let key = key
+                        .context("--server needs --key FILE: the private key that logs in there")?;
+                    Target::Own {
+                        user: user.to_string(),
+                        host: host.to_string(),
+                        key,
+                    }
                 }
             };
             demo::demo(port, target).await
@@ -110,7 +126,16 @@ async fn run(command: Do) -> Result<()> {
         Do::Generate => generate::generate(false),
         Do::Check => tests::check(),
         Do::Tree { pipeline } => {
-            let found = pipelines::find(&pipeline).with_context(|| format!("there is no pipeline {pipeline}; there are: {}", pipelines::all().iter().map(|pipeline| pipeline.name).collect::<Vec<_>>().join(", ")))?;
+            let found = pipelines::find(&pipeline).with_context(|| {
+                format!(
+                    "there is no pipeline {pipeline}; there are: {}",
+                    pipelines::all()
+                        .iter()
+                        .map(|pipeline| pipeline.name)
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                )
+            })?;
             print!("{}", machine::tree::tree(&found));
             Ok(())
         }

@@ -46,7 +46,8 @@ fn recorded(state_dir: &Path) -> Option<(u32, u16)> {
 
 /// The recorded process, if it is still the one that was started.
 fn alive(pid: u32) -> bool {
-    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains("ministack_launcher.py"))
+    fs::read(format!("/proc/{pid}/cmdline"))
+        .is_ok_and(|line| String::from_utf8_lossy(&line).contains("ministack_launcher.py"))
 }
 
 fn answers(port: u16) -> bool {
@@ -58,12 +59,19 @@ impl MiniStack {
     pub fn start(options: &Options) -> Result<Self> {
         let endpoint = format!("http://127.0.0.1:{}", options.port);
         match recorded(&options.state_dir) {
-            Some((pid, port)) if alive(pid) && port == options.port && answers(port) => return Ok(Self { endpoint }),
-            Some((pid, port)) if alive(pid) && port != options.port => bail!("the local stack runs on port {port}; run `cargo xtask down` first"),
+            Some((pid, port)) if alive(pid) && port == options.port && answers(port) => {
+                return Ok(Self { endpoint });
+            }
+            Some((pid, port)) if alive(pid) && port != options.port => {
+                bail!("the local stack runs on port {port}; run `cargo xtask down` first")
+            }
             _ => {}
         }
         if answers(options.port) {
-            bail!("port {} is taken by another program; choose another one with --port", options.port);
+            bail!(
+                "port {} is taken by another program; choose another one with --port",
+                options.port
+            );
         }
         say(format!("starting the local AWS on {endpoint}"));
         let venv = ensure_venv("venv", &["infra/local/requirements.txt"])?;
@@ -75,7 +83,11 @@ impl MiniStack {
         command
             .arg(root().join("infra/local/ministack_launcher.py"))
             .env_clear()
-            .envs(["PATH", "HOME", "LANG"].iter().filter_map(|name| Some((*name, std::env::var_os(name)?))))
+            .envs(
+                ["PATH", "HOME", "LANG"]
+                    .iter()
+                    .filter_map(|name| Some((*name, std::env::var_os(name)?))),
+            )
             .env("GATEWAY_PORT", options.port.to_string())
             .env("BIND_HOST", "127.0.0.1")
             .env("IOT_MTLS_ENABLED", "0")
@@ -93,14 +105,23 @@ impl MiniStack {
             .stderr(log)
             .process_group(0);
         let mut process = command.spawn().context("the local AWS cannot be started")?;
-        fs::write(options.state_dir.join("pid"), format!("{} {}", process.id(), options.port))?;
+        fs::write(
+            options.state_dir.join("pid"),
+            format!("{} {}", process.id(), options.port),
+        )?;
         let began = Instant::now();
         while !answers(options.port) {
             if let Some(ended) = process.try_wait()? {
-                bail!("the local AWS ended with {ended}; see {}", options.state_dir.join("ministack.log").display());
+                bail!(
+                    "the local AWS ended with {ended}; see {}",
+                    options.state_dir.join("ministack.log").display()
+                );
             }
             if began.elapsed() > START_WITHIN {
-                bail!("the local AWS does not answer; see {}", options.state_dir.join("ministack.log").display());
+                bail!(
+                    "the local AWS does not answer; see {}",
+                    options.state_dir.join("ministack.log").display()
+                );
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -109,7 +130,9 @@ impl MiniStack {
 
     /// Stop the one of this folder, if it runs.
     pub fn stop(state_dir: &Path) -> Result<()> {
-        let Some((pid, _)) = recorded(state_dir).filter(|(pid, _)| alive(*pid)) else { return Ok(()) };
+        let Some((pid, _)) = recorded(state_dir).filter(|(pid, _)| alive(*pid)) else {
+            return Ok(());
+        };
         let signal = |name: &str| Command::new("kill").args([name, &pid.to_string()]).status();
         signal("-TERM")?;
         let began = Instant::now();
@@ -128,10 +151,23 @@ impl MiniStack {
 /// The tests of the launcher's corrections.
 pub fn test() -> Result<()> {
     let venv = ensure_venv("venv", &["infra/local/requirements.txt"])?;
-    let check = ensure_venv("check", &["infra/local/requirements.txt", "infra/local/requirements-check.txt"])?;
+    let check = ensure_venv(
+        "check",
+        &[
+            "infra/local/requirements.txt",
+            "infra/local/requirements-check.txt",
+        ],
+    )?;
     run(Command::new(check.join("bin/python"))
         .current_dir(root())
-        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "infra/local/tests"])
+        .args([
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "infra/local/tests",
+        ])
         .env("TRIPHAMMER_PYTHON", venv.join("bin/python"))
         .env("TMPDIR", local()))
 }

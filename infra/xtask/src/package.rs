@@ -28,7 +28,11 @@ pub struct Package {
 
 /// What is in each function's zip beside its bootstrap.
 fn extras(name: &str) -> Vec<(&'static str, PathBuf)> {
-    if name == "install_agent" { vec![("triphammer-agent", agent_binary())] } else { Vec::new() }
+    if name == "install_agent" {
+        vec![("triphammer-agent", agent_binary())]
+    } else {
+        Vec::new()
+    }
 }
 
 fn fingerprint(path: &Path) -> Result<String> {
@@ -52,7 +56,9 @@ fn one(folder: &Path, name: &str) -> Result<Package> {
         made_of.push_str(&fingerprint(path)?);
     }
     let stamp = folder.join(format!("{name}.json"));
-    if let Some(package) = fs::read(&stamp).ok().and_then(|text| serde_json::from_slice::<Package>(&text).ok())
+    if let Some(package) = fs::read(&stamp)
+        .ok()
+        .and_then(|text| serde_json::from_slice::<Package>(&text).ok())
         && package.made_of == made_of
         && package.path.exists()
     {
@@ -63,7 +69,12 @@ fn one(folder: &Path, name: &str) -> Result<Package> {
     let sha256 = hex::encode(Sha256::digest(&bytes));
     let path = folder.join(format!("{name}.zip"));
     fs::write(&path, bytes)?;
-    let package = Package { name: name.to_string(), path, sha256, made_of };
+    let package = Package {
+        name: name.to_string(),
+        path,
+        sha256,
+        made_of,
+    };
     fs::write(stamp, serde_json::to_vec(&package)?)?;
     Ok(package)
 }
@@ -73,8 +84,12 @@ fn zipped(folder: &Path, name: &str, binary: &Path, extras: &[(&str, PathBuf)]) 
     run(Command::new("strip").arg("-o").arg(&stripped).arg(binary))?;
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     // Fixed times and the fastest level: the same binary gives the same zip, in a tenth of a second.
-    let options = SimpleFileOptions::default().unix_permissions(0o755).compression_level(Some(1)).last_modified_time(zip::DateTime::default());
-    let files = std::iter::once(("bootstrap", stripped.clone())).chain(extras.iter().map(|(name, path)| (*name, path.clone())));
+    let options = SimpleFileOptions::default()
+        .unix_permissions(0o755)
+        .compression_level(Some(1))
+        .last_modified_time(zip::DateTime::default());
+    let files = std::iter::once(("bootstrap", stripped.clone()))
+        .chain(extras.iter().map(|(name, path)| (*name, path.clone())));
     for (name, path) in files {
         zip.start_file(name, options)?;
         zip.write_all(&fs::read(&path)?)?;

@@ -25,12 +25,18 @@ const PROGRAMS: [(&str, &str); 9] = [
 /// On this machine's PATH?
 pub fn has(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&paths).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")]).any(|folder| folder.join(program).exists())
+    std::env::split_paths(&paths)
+        .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")])
+        .any(|folder| folder.join(program).exists())
 }
 
 /// Root on Debian or a relative of it.
 pub fn may_install() -> bool {
-    has("apt-get") && Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
+    has("apt-get")
+        && Command::new("id")
+            .arg("-u")
+            .output()
+            .is_ok_and(|output| output.stdout == b"0\n")
 }
 
 /// Programs, and the local stack's Python packages.
@@ -40,17 +46,27 @@ pub fn ensure_tools() -> Result<()> {
 }
 
 fn ensure_programs() -> Result<()> {
-    let missing: Vec<&str> = PROGRAMS.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package).collect();
+    let missing: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !has(program))
+        .map(|(_, package)| *package)
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
     if !may_install() {
-        bail!("these Debian packages are missing: {}; install them, or run this as root", missing.join(" "));
+        bail!(
+            "these Debian packages are missing: {}; install them, or run this as root",
+            missing.join(" ")
+        );
     }
     say(format!("installing {}", missing.join(" ")));
     let apt = |arguments: &[&str]| {
         let mut apt = Command::new("apt-get");
-        apt.args(["-qq", "-o", "DPkg::Lock::Timeout=300"]).args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
+        apt.args(["-qq", "-o", "DPkg::Lock::Timeout=300"])
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdout(Stdio::null());
         run(&mut apt)
     };
     apt(&["update"])?;
@@ -71,7 +87,10 @@ pub fn ensure_venv(name: &str, requirements: &[&str]) -> Result<PathBuf> {
     if fs::read_to_string(&stamp).is_ok_and(|stamp| stamp == wanted) {
         return Ok(venv);
     }
-    say(format!("installing Python packages into {}", venv.display()));
+    say(format!(
+        "installing Python packages into {}",
+        venv.display()
+    ));
     fs::create_dir_all(local())?;
     if !has("python3") {
         bail!("python3 is missing; install it with its venv module (apt-get install python3-venv)");
@@ -80,11 +99,14 @@ pub fn ensure_venv(name: &str, requirements: &[&str]) -> Result<PathBuf> {
         if !may_install() {
             bail!("python3 has no venv module; install it (apt-get install python3-venv)");
         }
-        run(Command::new("apt-get").args(["-qq", "install", "-y", "python3-venv"]).env("DEBIAN_FRONTEND", "noninteractive"))?;
+        run(Command::new("apt-get")
+            .args(["-qq", "install", "-y", "python3-venv"])
+            .env("DEBIAN_FRONTEND", "noninteractive"))?;
         run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
     }
     let mut pip = Command::new(venv.join("bin/pip"));
-    pip.current_dir(root()).args(["install", "--quiet", "--disable-pip-version-check"]);
+    pip.current_dir(root())
+        .args(["install", "--quiet", "--disable-pip-version-check"]);
     for list in requirements {
         pip.args(["-r", list]);
     }

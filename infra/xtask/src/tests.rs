@@ -21,7 +21,16 @@ pub fn check() -> Result<()> {
     say("format");
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     say("clippy");
-    run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]))?;
+    run(&mut cargo(&[
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
     say("generated files");
     generate::generate(true)?;
     generate::lint()
@@ -31,7 +40,13 @@ pub fn check() -> Result<()> {
 pub async fn test() -> Result<()> {
     check()?;
     say("tests that need nothing running");
-    run(&mut cargo(&["test", "--workspace", "--exclude", "e2e", "--all-features"]))?;
+    run(&mut cargo(&[
+        "test",
+        "--workspace",
+        "--exclude",
+        "e2e",
+        "--all-features",
+    ]))?;
     run(&mut cargo(&["test", "-p", "e2e", "--test", "architecture"]))?;
     end_to_end().await
 }
@@ -64,12 +79,35 @@ async fn on_a_stack(name: &str) -> Result<()> {
     let lab = Lab::up(name, 1)?;
     lab.neighbour("srv1", "neighbour.test")?;
     say("end to end, on real servers");
-    run(cargo(&["test", "-p", "e2e", "--test", "sites", "--test", "bad_input", "--", "--test-threads", "1"])
-        .env("TRIPHAMMER_E2E_LAB", name)
-        .env("TRIPHAMMER_E2E_ENDPOINT", &up.endpoint)
-        .env("TRIPHAMMER_E2E_API", &up.api_url)
-        .env("TRIPHAMMER_E2E_TOKEN", &up.token)
-        .env("TRIPHAMMER_E2E_TABLE", up.outputs.get("TableName").map(String::as_str).unwrap_or_default())
-        .env("TRIPHAMMER_E2E_SECRETS_TABLE", up.outputs.get("SecretsTableName").map(String::as_str).unwrap_or_default())
-        .env("TRIPHAMMER_E2E_CLI", build::cli_binary()))
+    run(cargo(&[
+        "test",
+        "-p",
+        "e2e",
+        "--test",
+        "sites",
+        "--test",
+        "bad_input",
+        "--",
+        "--test-threads",
+        "1",
+    ])
+    .env("TRIPHAMMER_E2E_LAB", name)
+    .env("TRIPHAMMER_E2E_ENDPOINT", &up.endpoint)
+    .env("TRIPHAMMER_E2E_API", &up.api_url)
+    .env("TRIPHAMMER_E2E_TOKEN", &up.token)
+    .env(
+        "TRIPHAMMER_E2E_TABLE",
+        up.outputs
+            .get("TableName")
+            .map(String::as_str)
+            .unwrap_or_default(),
+    )
+    .env(
+        "TRIPHAMMER_E2E_SECRETS_TABLE",
+        up.outputs
+            .get("SecretsTableName")
+            .map(String::as_str)
+            .unwrap_or_default(),
+    )
+    .env("TRIPHAMMER_E2E_CLI", build::cli_binary()))
 }

@@ -46,39 +46,99 @@ pub async fn up(name: &str, port: u16) -> Result<Up> {
     let packages = package::all(&build::functions())?;
     let state = state(name);
     fs::create_dir_all(&state)?;
-    let stack = MiniStack::start(&Options { state_dir: state.clone(), port, auth: true })?;
-    let parameters = [("WordPressSource", WORDPRESS_SOURCE), ("SiteDomain", "{ip}.sslip.io"), ("WithAlarms", "false")];
+    let stack = MiniStack::start(&Options {
+        state_dir: state.clone(),
+        port,
+        auth: true,
+    })?;
+    let parameters = [
+        ("WordPressSource", WORDPRESS_SOURCE),
+        ("SiteDomain", "{ip}.sslip.io"),
+        ("WithAlarms", "false"),
+    ];
     let outputs = stack::deploy(&stack.endpoint, &packages, &parameters).await?;
     let api_url = api_url(&stack.endpoint, &outputs)?;
     let token = owner_token(&stack.endpoint, &outputs, &state).await?;
     let cli_config = state.join("cli.toml");
-    write_private(&cli_config, &format!("[profiles.default]\napi_url = \"{api_url}\"\ntoken = \"{token}\"\n"))?;
-    Ok(Up { endpoint: stack.endpoint, api_url, token, outputs, cli_config })
+    write_private(
+        &cli_config,
+        &format!("[profiles.default]\napi_url = \"{api_url}\"\ntoken = \"{token}\"\n"),
+    )?;
+    Ok(Up {
+        endpoint: stack.endpoint,
+        api_url,
+        token,
+        outputs,
+        cli_config,
+    })
 }
 
 /// Under its path on the emulator; the host form of the output needs a resolver that knows it.
 fn api_url(endpoint: &str, outputs: &Outputs) -> Result<String> {
-    let output = outputs.get("ApiId").context("the stack has no output ApiId")?;
+    let output = outputs
+        .get("ApiId")
+        .context("the stack has no output ApiId")?;
     Ok(format!("{endpoint}/_aws/execute-api/{output}/$default"))
 }
 
 /// The records of a stack, as the functions see them.
 pub async fn records(endpoint: &str, outputs: &Outputs) -> Result<Records> {
     let config = stack::config(endpoint).await;
-    let table = outputs.get("TableName").context("the stack has no output TableName")?;
-    let secrets = outputs.get("SecretsTableName").context("the stack has no output SecretsTableName")?;
-    Ok(Records::new(aws_sdk_dynamodb::Client::new(&config), table, secrets))
+    let table = outputs
+        .get("TableName")
+        .context("the stack has no output TableName")?;
+    let secrets = outputs
+        .get("SecretsTableName")
+        .context("the stack has no output SecretsTableName")?;
+    Ok(Records::new(
+        aws_sdk_dynamodb::Client::new(&config),
+        table,
+        secrets,
+    ))
 }
 
 /// A new token with every scope, for a new team or a known one.
-pub async fn token_create(records: &Records, team: TeamId, name: &str, role: Role) -> Result<String> {
+pub async fn token_create(
+    records: &Records,
+    team: TeamId,
+    name: &str,
+    role: Role,
+) -> Result<String> {
     let secret = format!("th_{}", hex::encode(rand::random::<[u8; 24]>()));
     let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now());
-    let id = TokenId::from_parts(now.timestamp_millis().unsigned_abs(), rand::random::<u128>() >> 48);
-    let scopes = Scope::VARIANTS.iter().copied().filter(|scope| role.holds(*scope)).collect();
-    let token = TokenRecord::new(id, team, name, role, scopes, hex::encode(Sha256::digest(&secret)), now);
-    let actor = Actor { kind: ActorKind::System, id: "xtask".to_string(), name: "cargo xtask".to_string(), role: "owner".to_string() };
-    let audit = AuditEntry { id: id.to_string(), at: now, actor, from: "this machine".to_string(), action: "token.create".to_string(), target: id.to_string(), detail: name.to_string() };
+    let id = TokenId::from_parts(
+        now.timestamp_millis().unsigned_abs(),
+        rand::random::<u128>() >> 48,
+    );
+    let scopes = Scope::VARIANTS
+        .iter()
+        .copied()
+        .filter(|scope| role.holds(*scope))
+        .collect();
+    let token = TokenRecord::new(
+        id,
+        team,
+        name,
+        role,
+        scopes,
+        hex::encode(Sha256::digest(&secret)),
+        now,
+    );
+    let actor = Actor {
+        kind: ActorKind::System,
+        id: "xtask".to_string(),
+        name: "cargo xtask".to_string(),
+        role: "owner".to_string(),
+    };
+    let audit = AuditEntry {
+        id: id.to_string(),
+        at: now,
+        actor,
+        from: "this machine".to_string(),
+        action: "token.create".to_string(),
+        target: id.to_string(),
+        detail: name.to_string(),
+    };
     records.token_create(&token, &audit).await?;
     Ok(secret)
 }
@@ -90,8 +150,13 @@ pub async fn token_create_owner(records: &Records) -> Result<String> {
 
 /// A new team's id.
 pub fn new_team() -> TeamId {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    TeamId::from_parts(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), rand::random::<u128>() >> 48)
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    TeamId::from_parts(
+        u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+        rand::random::<u128>() >> 48,
+    )
 }
 
 /// The token of the run before, when the table still knows it.
@@ -99,7 +164,10 @@ async fn owner_token(endpoint: &str, outputs: &Outputs, state: &Path) -> Result<
     let records = records(endpoint, outputs).await?;
     let file = state.join("owner.token");
     if let Ok(token) = fs::read_to_string(&file)
-        && records.token_by_hash(&hex::encode(Sha256::digest(&token))).await?.is_some()
+        && records
+            .token_by_hash(&hex::encode(Sha256::digest(&token)))
+            .await?
+            .is_some()
     {
         return Ok(token);
     }
@@ -112,7 +180,12 @@ async fn owner_token(endpoint: &str, outputs: &Outputs, state: &Path) -> Result<
 /// Write a file that only its owner may read.
 fn write_private(path: &Path, text: &str) -> Result<()> {
     use std::io::Write;
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     Ok(())
 }

@@ -165,10 +165,12 @@ pub fn drop(work: &mut Work<'_>, DatabaseName { database: name }: &DatabaseName)
         Standing::Theirs(_) => work.note(format!(
             "left database {name} alone: another deployment made it"
         )),
-        Standing::Unclaimed if existing(name)?.is_some() => {
-            work.note(format!("left database {name} alone: not ours"))
-        }
-        Standing::Unclaimed => work.note(format!("no database {name} to drop")),
+        // Nothing of ours, so a database server that is down must not stop the way back.
+        Standing::Unclaimed => match existing(name) {
+            Ok(Some(_)) => work.note(format!("left database {name} alone: not ours")),
+            Ok(None) => work.note(format!("no database {name} to drop")),
+            Err(_) => work.note(format!("no database {name} of ours to drop")),
+        },
     }
     Ok(())
 }

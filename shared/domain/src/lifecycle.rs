@@ -551,26 +551,59 @@ pub fn settle(snapshot: &Snapshot, now: Time) -> Result<Option<Change>, StepErro
         return end(deployment, now).map(Some);
     }
     set_settlement(&mut deployment, Settlement::NeedsAttention)?;
-    deployment.attention = Some(what_is_left(snapshot, &left));
+    let given_up = given_up(snapshot, now)?;
+    deployment.attention = Some(what_is_left(snapshot, &left, &given_up));
     Ok(Some(Change {
         deployment,
-        steps: Vec::new(),
+        steps: given_up,
         locks: LockEffect::Keep,
         target: TargetEffect::None,
     }))
 }
 
-fn what_is_left(snapshot: &Snapshot, left: &[&DeploymentStep]) -> String {
+/// Undos that still wait for another try have had their last one.
+fn given_up(snapshot: &Snapshot, now: Time) -> Result<Vec<DeploymentStep>, StepError> {
+    let waiting =
+        |step: &&DeploymentStep| step.kind == StepKind::Undo && step.status == StepStatus::Running;
+    let mut undos: Vec<_> = snapshot.steps.iter().filter(waiting).cloned().collect();
+    for undo in &mut undos {
+        set_step(undo, StepStatus::Failed)?;
+        undo.finished_at = Some(now);
+        undo.deadline = None;
+        undo.progress = None;
+        undo.error = Some(Failure {
+            kind: ErrorKind::Unavailable,
+            code: "undo_failed".to_string(),
+            message: undo
+                .warning
+                .take()
+                .unwrap_or_else(|| "The undo's worker ended without a word.".to_string()),
+        });
+    }
+    Ok(undos)
+}
+
+fn what_is_left(
+    snapshot: &Snapshot,
+    left: &[&DeploymentStep],
+    given_up: &[DeploymentStep],
+) -> String {
     let titles: Vec<_> = left
         .iter()
         .map(|step| format!("\u{201c}{}\u{201d}", step.title))
         .collect();
-    let why = left
-        .iter()
-        .find_map(|step| snapshot.step(step.undo.as_deref()?)?.error.as_ref())
-        .map_or(String::new(), |error| {
-            format!(" Undoing stopped: {}", error.message)
-        });
+    let error_of = |name: &str| {
+        given_up
+            .iter()
+            .find(|undo| undo.name == name)
+            .or(snapshot.step(name))?
+            .error
+            .as_ref()
+    };
+    let why = left.iter().find_map(|step| error_of(step.undo.as_deref()?));
+    let why = why.map_or(String::new(), |error| {
+        format!(" Undoing stopped: {}", error.message)
+    });
     format!("Not taken back: {}.{why}", titles.join(", "))
 }
 

@@ -6,7 +6,6 @@
 use domain::{Server, StepError};
 use kit::step::Nothing;
 use kit::{At, Cloud, Done, Step};
-use pipelines::inputs::RegisterServer;
 use pipelines::steps::server;
 use protocol::{Call, Changed, Install, PROTOCOL_VERSION, Uninstall, VersionReply};
 use sha2::{Digest, Sha256};
@@ -134,8 +133,9 @@ impl Step for InstallAgent {
             .await
             .map_err(StepError::broken)?;
         let sha256 = hex::encode(Sha256::digest(&binary));
-        let public_key = self.agent_public_key(at, &server).await?;
+        // In this order: a named key says that we were in, and so that there may be something to take back.
         let session = self.bootstrap(at, &server).await?;
+        let public_key = self.agent_public_key(at, &server).await?;
         at.say("Sending the agent").await;
         // Both commands are fixed but for the deployment's id, which is 26 letters and digits.
         let file = format!("/tmp/triphammer-agent.{}", at.deployment_id);
@@ -201,12 +201,14 @@ impl Step for InstallAgent {
     }
 
     async fn undo(&self, at: &At, needs: ServerNeeds) -> Result<String, StepError> {
-        let _input: RegisterServer = at.input()?;
         let server = self
             .cloud()
             .records
             .server(at.team, needs.server_id)
             .await?;
+        if server.agent_public_key.is_none() {
+            return Ok("nothing had been sent to the server".to_string());
+        }
         let session = self.bootstrap(at, &server).await?;
         let input = serde_json::to_vec(&Uninstall {
             version: PROTOCOL_VERSION,
