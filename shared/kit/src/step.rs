@@ -89,9 +89,15 @@ impl At {
 
     /// Has a person stopped it? For steps that wait; others need not ask.
     pub async fn check_cancelled(&self) -> Result<(), StepError> {
-        let snapshot = self.cloud.records.deployment_snapshot(self.team, self.deployment_id).await?;
+        let snapshot = self
+            .cloud
+            .records
+            .deployment_snapshot(self.team, self.deployment_id)
+            .await?;
         match (snapshot.deployment.status, snapshot.deployment.error) {
-            (DeploymentStatus::Cancelled, Some(why)) => Err(StepError::new(why.kind, why.code, why.message)),
+            (DeploymentStatus::Cancelled, Some(why)) => {
+                Err(StepError::new(why.kind, why.code, why.message))
+            }
             _ => Ok(()),
         }
     }

@@ -36,7 +36,10 @@ pub fn pascal(name: &str) -> String {
     name.split('_')
         .map(|word| {
             let mut letters = word.chars();
-            letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
+            letters
+                .next()
+                .map(|first| first.to_ascii_uppercase().to_string() + letters.as_str())
+                .unwrap_or_default()
         })
         .collect()
 }
@@ -44,28 +47,48 @@ pub fn pascal(name: &str) -> String {
 /// The state machine of a pipeline. Execution input: `{team_id, deployment_id, mode}`; nothing else travels in it.
 pub fn definition(pipeline: &Pipeline) -> Value {
     let mut states = Map::new();
-    let first = pipeline.steps.first().map_or("settle", |step| step.definition.name);
+    let first = pipeline
+        .steps
+        .first()
+        .map_or("settle", |step| step.definition.name);
     states.insert(
         "begin".to_string(),
         json!({"Type": "Choice", "Choices": [{"Variable": "$.mode", "StringEquals": "undo", "Next": "stop_again"}], "Default": first}),
     );
     for (at, step) in pipeline.steps.iter().enumerate() {
-        let next = pipeline.steps.get(at + 1).map_or("settle", |next| next.definition.name);
+        let next = pipeline
+            .steps
+            .get(at + 1)
+            .map_or("settle", |next| next.definition.name);
         if step.kind == StepKind::Tidy {
             let note = format!("note_{}", step.definition.name);
             states.insert(step.definition.name.to_string(), forward(step, next, &note));
             states.insert(note, note_state(step, next));
         } else {
-            states.insert(step.definition.name.to_string(), forward(step, next, "stop"));
+            states.insert(
+                step.definition.name.to_string(),
+                forward(step, next, "stop"),
+            );
         }
     }
     states.insert("stop".to_string(), stop(true));
     states.insert("stop_again".to_string(), stop(false));
-    let undoable: Vec<&Step> = pipeline.steps.iter().rev().filter(|step| step.undo_name().is_some()).collect();
+    let undoable: Vec<&Step> = pipeline
+        .steps
+        .iter()
+        .rev()
+        .filter(|step| step.undo_name().is_some())
+        .collect();
     states.insert("undo_from".to_string(), undo_from(&undoable));
     for (at, step) in undoable.iter().enumerate() {
-        let next = undoable.get(at + 1).and_then(|next| next.undo_name()).unwrap_or("settle");
-        states.insert(step.undo_name().unwrap_or_default().to_string(), undo(step, next));
+        let next = undoable
+            .get(at + 1)
+            .and_then(|next| next.undo_name())
+            .unwrap_or("settle");
+        states.insert(
+            step.undo_name().unwrap_or_default().to_string(),
+            undo(step, next),
+        );
     }
     states.insert("settle".to_string(), settle());
     states.insert("ended".to_string(), json!({"Type": "Succeed", "Comment": "This execution no longer owns the deployment: nothing is touched."}));
@@ -80,7 +103,11 @@ pub fn definition(pipeline: &Pipeline) -> Value {
 /// The longest it can take when everything goes as badly as it may, and a day at most: the last net under the others.
 fn total_seconds(pipeline: &Pipeline) -> u64 {
     let tries = |step: &Step| u64::from(1 + step.attempts.unavailable + step.attempts.busy);
-    let longest: u64 = pipeline.steps.iter().map(|step| 2 * tries(step) * (step.within.as_secs() + 2 * STATE_MARGIN_SECONDS)).sum();
+    let longest: u64 = pipeline
+        .steps
+        .iter()
+        .map(|step| 2 * tries(step) * (step.within.as_secs() + 2 * STATE_MARGIN_SECONDS))
+        .sum();
     (longest + 3600).min(86_400)
 }
 
@@ -109,7 +136,11 @@ fn task(function: &str, payload: Value, seconds: u64) -> Value {
 
 fn forward(step: &Step, next: &str, on_error: &str) -> Value {
     let job = step.definition.mode == Mode::Job;
-    let mut state = task(&pascal(step.definition.name), payload(step, "run", job), step.within.as_secs() + STATE_MARGIN_SECONDS);
+    let mut state = task(
+        &pascal(step.definition.name),
+        payload(step, "run", job),
+        step.within.as_secs() + STATE_MARGIN_SECONDS,
+    );
     let mut retry = retries(step.attempts.unavailable, step.attempts.busy);
     if job {
         state["Resource"] = json!("arn:aws:states:::lambda:invoke.waitForTaskToken");
@@ -140,7 +171,11 @@ fn catch(next: &str, result_path: &str) -> Value {
 /// The undo of a job is inline too: its function asks the agent to stop, and to swap back or remove, which takes seconds.
 fn undo(step: &Step, next: &str) -> Value {
     let limit = pipelines::define::INLINE_LIMIT.as_secs() + STATE_MARGIN_SECONDS;
-    let mut state = task(&pascal(step.definition.name), payload(step, "undo", false), limit);
+    let mut state = task(
+        &pascal(step.definition.name),
+        payload(step, "undo", false),
+        limit,
+    );
     state["Retry"] = Value::Array(retries(UNDO_UNAVAILABLE_ATTEMPTS, step.attempts.busy));
     // Settle finds in the records what is left, and says that people must look.
     state["Catch"] = catch("settle", "$.undo_error");
@@ -163,7 +198,11 @@ fn settle_task(action: Value) -> Value {
 
 /// Make sure of the verdict, and learn where undoing begins.
 fn stop(after_an_error: bool) -> Value {
-    let action = if after_an_error { json!({"action": "stop", "error.$": "$.error"}) } else { json!({"action": "stop"}) };
+    let action = if after_an_error {
+        json!({"action": "stop", "error.$": "$.error"})
+    } else {
+        json!({"action": "stop"})
+    };
     let mut state = settle_task(action);
     state["ResultSelector"] = json!({"undo_from.$": "$.Payload.undo_from"});
     state["ResultPath"] = json!("$.stop");
@@ -181,7 +220,8 @@ fn undo_from(undoable: &[&Step]) -> Value {
 }
 
 fn note_state(step: &Step, next: &str) -> Value {
-    let mut state = settle_task(json!({"action": "note", "step": step.definition.name, "error.$": "$.error"}));
+    let mut state =
+        settle_task(json!({"action": "note", "step": step.definition.name, "error.$": "$.error"}));
     state["Catch"] = catch(next, "$.note_error");
     state["Next"] = json!(next);
     state
@@ -190,7 +230,8 @@ fn note_state(step: &Step, next: &str) -> Value {
 fn settle() -> Value {
     let mut state = settle_task(json!({"action": "settle"}));
     // Without a catch the execution fails, which the alarm and the sweeper see.
-    state["Catch"] = json!([{"ErrorEquals": [ErrorKind::Stale.as_str()], "ResultPath": null, "Next": "ended"}]);
+    state["Catch"] =
+        json!([{"ErrorEquals": [ErrorKind::Stale.as_str()], "ResultPath": null, "Next": "ended"}]);
     state["End"] = json!(true);
     state
 }

@@ -30,7 +30,12 @@ pub fn list(pipelines: &[Pipeline]) -> Vec<Function> {
         };
         let mut permissions = step.definition.permissions.to_vec();
         permissions.sort_unstable();
-        functions.entry(step.definition.name).or_insert(Function { name: step.definition.name, title: step.definition.title, permissions, timeout });
+        functions.entry(step.definition.name).or_insert(Function {
+            name: step.definition.name,
+            title: step.definition.title,
+            permissions,
+            timeout,
+        });
     }
     functions.into_values().collect()
 }

@@ -28,7 +28,10 @@ pub fn template(base: &Value, pipelines: &[Pipeline]) -> Value {
         added.insert(id, lambda(&function));
     }
     for pipeline in pipelines {
-        added.insert(format!("{}Machine", pascal(pipeline.name)), machine(pipeline));
+        added.insert(
+            format!("{}Machine", pascal(pipeline.name)),
+            machine(pipeline),
+        );
     }
     if let Some(resources) = template["Resources"].as_object_mut() {
         resources.extend(added);
@@ -53,7 +56,12 @@ fn lambda(function: &Function) -> Value {
         "Action": ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
         "Resource": get_att("Records", "Arn"),
     })];
-    statements.extend(function.permissions.iter().flat_map(|permission| statements_of(*permission)));
+    statements.extend(
+        function
+            .permissions
+            .iter()
+            .flat_map(|permission| statements_of(*permission)),
+    );
     json!({
         "Type": "AWS::Serverless::Function",
         "DependsOn": format!("{}Logs", pascal(function.name)),
@@ -72,23 +80,49 @@ fn statements_of(permission: Permission) -> Vec<Value> {
     let allow = |sid: &str, actions: &[&str], resource: Value| json!({"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource});
     match permission {
         Permission::ReadSecrets => vec![
-            allow("ReadSecrets", &["dynamodb:GetItem"], get_att("Secrets", "Arn")),
+            allow(
+                "ReadSecrets",
+                &["dynamodb:GetItem"],
+                get_att("Secrets", "Arn"),
+            ),
             allow("OpenSecrets", &["kms:Decrypt"], get_att("Key", "Arn")),
         ],
         Permission::WriteSecrets => vec![
-            allow("WriteSecrets", &["dynamodb:PutItem"], get_att("Secrets", "Arn")),
-            allow("SealSecrets", &["kms:GenerateDataKey"], get_att("Key", "Arn")),
+            allow(
+                "WriteSecrets",
+                &["dynamodb:PutItem"],
+                get_att("Secrets", "Arn"),
+            ),
+            allow(
+                "SealSecrets",
+                &["kms:GenerateDataKey"],
+                get_att("Key", "Arn"),
+            ),
         ],
-        Permission::Archives => vec![allow("Archives", &["s3:GetObject", "s3:PutObject"], sub("${Archives.Arn}/*"))],
+        Permission::Archives => vec![allow(
+            "Archives",
+            &["s3:GetObject", "s3:PutObject"],
+            sub("${Archives.Arn}/*"),
+        )],
     }
 }
 
 fn machine(pipeline: &Pipeline) -> Value {
-    let mut called: Vec<String> = pipeline.steps.iter().map(|step| pascal(step.definition.name)).collect();
+    let mut called: Vec<String> = pipeline
+        .steps
+        .iter()
+        .map(|step| pascal(step.definition.name))
+        .collect();
     called.push("Settle".to_string());
-    let substitutions: Map<String, Value> = called.iter().map(|id| (id.clone(), json!({"Ref": format!("{id}.Version")}))).collect();
+    let substitutions: Map<String, Value> = called
+        .iter()
+        .map(|id| (id.clone(), json!({"Ref": format!("{id}.Version")})))
+        .collect();
     // Versions are named, so that a running execution goes on calling what it began with.
-    let functions: Vec<Value> = called.iter().map(|id| sub(&format!("${{{id}.Arn}}:*"))).collect();
+    let functions: Vec<Value> = called
+        .iter()
+        .map(|id| sub(&format!("${{{id}.Arn}}:*")))
+        .collect();
     json!({
         "Type": "AWS::Serverless::StateMachine",
         "Properties": {
@@ -105,9 +139,16 @@ fn machine(pipeline: &Pipeline) -> Value {
 
 /// How many resources CloudFormation sees: a function brings its role, version, alias and event sources' mappings.
 pub fn resources(template: &Value) -> usize {
-    let each = template["Resources"].as_object().into_iter().flat_map(Map::values);
+    let each = template["Resources"]
+        .as_object()
+        .into_iter()
+        .flat_map(Map::values);
     each.map(|resource| match resource["Type"].as_str() {
-        Some("AWS::Serverless::Function") => 4 + resource["Properties"]["Events"].as_object().map_or(0, Map::len),
+        Some("AWS::Serverless::Function") => {
+            4 + resource["Properties"]["Events"]
+                .as_object()
+                .map_or(0, Map::len)
+        }
         Some("AWS::Serverless::StateMachine") => 2,
         _ => 1,
     })

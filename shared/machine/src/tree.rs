@@ -37,7 +37,13 @@ pub fn tree(pipeline: &Pipeline) -> String {
             (false, domain::StepKind::Tidy) => " [tidy]",
             _ => "",
         };
-        let _infallible = writeln!(text, "  {number}. {}{mark} ({})\n     {}", step.title(), step.definition.name, notes.join("; "));
+        let _infallible = writeln!(
+            text,
+            "  {number}. {}{mark} ({})\n     {}",
+            step.title(),
+            step.definition.name,
+            notes.join("; ")
+        );
     }
     text
 }

@@ -6,7 +6,11 @@ use crate::{Pipeline, pipelines};
 
 /// Every pipeline, in the order people read them.
 pub fn all() -> Vec<Pipeline> {
-    vec![pipelines::register_server(), pipelines::check_server(), pipelines::create_site()]
+    vec![
+        pipelines::register_server(),
+        pipelines::check_server(),
+        pipelines::create_site(),
+    ]
 }
 
 /// The pipeline of this name.
@@ -28,7 +32,8 @@ mod tests {
 
     #[test]
     fn no_two_pipelines_share_a_name() {
-        let names: std::collections::BTreeSet<_> = all().iter().map(|pipeline| pipeline.name).collect();
+        let names: std::collections::BTreeSet<_> =
+            all().iter().map(|pipeline| pipeline.name).collect();
         assert_eq!(names.len(), all().len());
     }
 
@@ -37,7 +42,12 @@ mod tests {
         let mut seen: BTreeMap<&str, String> = BTreeMap::new();
         for step in all().iter().flat_map(|pipeline| &pipeline.steps) {
             let said = format!("{:?} {:?}", step.definition, step.undo_name());
-            assert_eq!(*seen.entry(step.definition.name).or_insert_with(|| said.clone()), said);
+            assert_eq!(
+                *seen
+                    .entry(step.definition.name)
+                    .or_insert_with(|| said.clone()),
+                said
+            );
         }
     }
 }

@@ -61,7 +61,10 @@ pub struct Attempts {
 }
 
 /// Enough to outlive a restart of a database or a dropped connection (2 + 4 + 8 s), and a dead worker's deadline (a minute).
-pub const USUAL_ATTEMPTS: Attempts = Attempts { unavailable: 3, busy: 12 };
+pub const USUAL_ATTEMPTS: Attempts = Attempts {
+    unavailable: 3,
+    busy: 12,
+};
 
 /// When a step does not apply, known from the frozen input alone.
 #[derive(Clone, Copy)]
@@ -97,7 +100,14 @@ pub struct StepDefinition {
 
 impl StepDefinition {
     const fn of(name: &'static str, title: &'static str, mode: Mode) -> Self {
-        Self { name, title, mode, needs: &[], gives: &[], permissions: &[] }
+        Self {
+            name,
+            title,
+            mode,
+            needs: &[],
+            gives: &[],
+            permissions: &[],
+        }
     }
     /// Work of one Lambda call.
     pub const fn inline(name: &'static str, title: &'static str) -> Self {
@@ -167,7 +177,18 @@ impl Step {
             Mode::Inline => INLINE_LIMIT,
             Mode::Job => minutes(60),
         };
-        Self { definition, effect, within, attempts: USUAL_ATTEMPTS, phase: None, skip: None, on_each_server: false, kind: StepKind::Step, commits: false, title: None }
+        Self {
+            definition,
+            effect,
+            within,
+            attempts: USUAL_ATTEMPTS,
+            phase: None,
+            skip: None,
+            on_each_server: false,
+            kind: StepKind::Step,
+            commits: false,
+            title: None,
+        }
     }
     /// The longest a single try may take.
     pub const fn within(mut self, limit: Duration) -> Self {
@@ -212,7 +233,9 @@ impl Step {
     }
     /// Why it is skipped with this input.
     pub fn skip_reason(&self, input: &Value) -> Option<&'static str> {
-        self.skip.filter(|rule| (rule.applies)(input)).map(|rule| rule.reason)
+        self.skip
+            .filter(|rule| (rule.applies)(input))
+            .map(|rule| rule.reason)
     }
 }
 
@@ -245,7 +268,13 @@ pub struct Pipeline {
 impl Pipeline {
     /// A pipeline with no steps yet.
     pub fn named(name: &'static str, title: &'static str) -> Self {
-        Self { name, title, targets: Vec::new(), starts_with: &[], steps: Vec::new() }
+        Self {
+            name,
+            title,
+            targets: Vec::new(),
+            starts_with: &[],
+            steps: Vec::new(),
+        }
     }
     /// Locks this for reading.
     pub fn reads(mut self, kind: TargetKind) -> Self {
@@ -286,30 +315,59 @@ impl Pipeline {
     }
     /// Does it make its target?
     pub fn creates_target(&self) -> bool {
-        self.targets.iter().any(|target| matches!(target, TargetUse::Creates(_)))
+        self.targets
+            .iter()
+            .any(|target| matches!(target, TargetUse::Creates(_)))
     }
     /// The step whose end is the verdict, with this input.
     pub fn commit_step(&self, input: &Value) -> Option<&Step> {
-        self.steps.iter().rev().find(|step| step.commits && step.skip_reason(input).is_none())
+        self.steps
+            .iter()
+            .rev()
+            .find(|step| step.commits && step.skip_reason(input).is_none())
     }
 
     /// All that is wrong with it.
     pub fn check(&self) -> Result<(), Vec<Fault>> {
         let mut faults = Vec::new();
-        let mut fault = |about: &str, why: &str| faults.push(Fault { pipeline: self.name, about: about.to_string(), why: why.to_string() });
-        let is_word = |word: &str| !word.is_empty() && word.starts_with(|c: char| c.is_ascii_lowercase()) && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        let mut fault = |about: &str, why: &str| {
+            faults.push(Fault {
+                pipeline: self.name,
+                about: about.to_string(),
+                why: why.to_string(),
+            })
+        };
+        let is_word = |word: &str| {
+            !word.is_empty()
+                && word.starts_with(|c: char| c.is_ascii_lowercase())
+                && word
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        };
         if !is_word(self.name) {
             fault(self.name, "must be verb_noun");
         }
         if self.targets.is_empty() {
-            fault(self.name, "locks nothing: say what it reads, writes or creates");
+            fault(
+                self.name,
+                "locks nothing: say what it reads, writes or creates",
+            );
         }
-        let commits: Vec<usize> = self.steps.iter().enumerate().filter(|(_, step)| step.commits).map(|(at, _)| at).collect();
+        let commits: Vec<usize> = self
+            .steps
+            .iter()
+            .enumerate()
+            .filter(|(_, step)| step.commits)
+            .map(|(at, _)| at)
+            .collect();
         match commits.as_slice() {
             [] => fault(self.name, "no step is the commit"),
             [one] => {
                 if self.steps[*one].skip.is_some() {
-                    fault(self.steps[*one].definition.name, "the only commit may not be skipped");
+                    fault(
+                        self.steps[*one].definition.name,
+                        "the only commit may not be skipped",
+                    );
                 }
             }
             several => {
@@ -317,7 +375,10 @@ impl Pipeline {
                     fault(self.name, "several commits must follow each other");
                 }
                 if several.iter().any(|at| self.steps[*at].skip.is_none()) {
-                    fault(self.name, "of several commits each must say when it is skipped, or one alone is enough");
+                    fault(
+                        self.name,
+                        "of several commits each must say when it is skipped, or one alone is enough",
+                    );
                 }
             }
         }
@@ -333,8 +394,13 @@ impl Pipeline {
                     fault(word, "stands twice");
                 }
             }
-            if step.within.is_zero() || step.definition.mode == Mode::Inline && step.within > INLINE_LIMIT {
-                fault(name, "an inline step ends within a minute; longer work is a job");
+            if step.within.is_zero()
+                || step.definition.mode == Mode::Inline && step.within > INLINE_LIMIT
+            {
+                fault(
+                    name,
+                    "an inline step ends within a minute; longer work is a job",
+                );
             }
             if let (Some(last), StepKind::Step) = (commits.last(), step.kind)
                 && at > *last
@@ -351,14 +417,21 @@ impl Pipeline {
             }
             for need in step.definition.needs {
                 if !known.contains(need) {
-                    fault(name, &format!("needs {need}, which no earlier step that always happens gives"));
+                    fault(
+                        name,
+                        &format!("needs {need}, which no earlier step that always happens gives"),
+                    );
                 }
             }
             if step.skip.is_none() {
                 known.extend(step.definition.gives);
             }
         }
-        if faults.is_empty() { Ok(()) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(faults)
+        }
     }
 }
 
@@ -387,51 +460,111 @@ mod tests {
     const B: StepDefinition = StepDefinition::inline("use_thing", "Use").needs(&["thing"]);
 
     fn why(pipeline: &Pipeline) -> Vec<String> {
-        pipeline.check().expect_err("has faults").into_iter().map(|fault| fault.why).collect()
+        pipeline
+            .check()
+            .expect_err("has faults")
+            .into_iter()
+            .map(|fault| fault.why)
+            .collect()
     }
 
     #[test]
     fn a_pipeline_without_a_commit_or_a_target_is_refused_with_both_reasons() {
         let pipeline = Pipeline::named("do_thing", "Do").step(A.undo("unmake_thing"));
-        assert_eq!(why(&pipeline), ["locks nothing: say what it reads, writes or creates", "no step is the commit"]);
+        assert_eq!(
+            why(&pipeline),
+            [
+                "locks nothing: say what it reads, writes or creates",
+                "no step is the commit"
+            ]
+        );
     }
 
     #[test]
     fn a_need_given_only_by_a_step_that_may_be_skipped_is_refused() {
-        let rule = SkipRule { reason: "never", applies: |_| false };
-        let pipeline = Pipeline::named("do_thing", "Do").writes(TargetKind::Site).step(A.undo("unmake_thing").skipped_when(rule)).commit(B.reads());
-        assert_eq!(why(&pipeline), ["needs thing, which no earlier step that always happens gives"]);
+        let rule = SkipRule {
+            reason: "never",
+            applies: |_| false,
+        };
+        let pipeline = Pipeline::named("do_thing", "Do")
+            .writes(TargetKind::Site)
+            .step(A.undo("unmake_thing").skipped_when(rule))
+            .commit(B.reads());
+        assert_eq!(
+            why(&pipeline),
+            ["needs thing, which no earlier step that always happens gives"]
+        );
     }
 
     #[test]
     fn a_step_behind_the_commit_must_be_tidy_and_has_no_undo() {
-        let pipeline = Pipeline::named("do_thing", "Do").writes(TargetKind::Site).commit(A.undo("unmake_thing")).step(B.reads());
-        assert_eq!(why(&pipeline), ["stands behind the commit, so it must be tidy"]);
-        let pipeline = Pipeline::named("do_thing", "Do").writes(TargetKind::Site).commit(A.reads()).tidy(B.undo("unuse_thing"));
+        let pipeline = Pipeline::named("do_thing", "Do")
+            .writes(TargetKind::Site)
+            .commit(A.undo("unmake_thing"))
+            .step(B.reads());
+        assert_eq!(
+            why(&pipeline),
+            ["stands behind the commit, so it must be tidy"]
+        );
+        let pipeline = Pipeline::named("do_thing", "Do")
+            .writes(TargetKind::Site)
+            .commit(A.reads())
+            .tidy(B.undo("unuse_thing"));
         assert_eq!(why(&pipeline), ["nothing undoes after the commit"]);
     }
 
     #[test]
     fn a_name_that_stands_twice_is_refused_also_as_an_undo() {
-        let pipeline = Pipeline::named("do_thing", "Do").writes(TargetKind::Site).step(A.undo("use_thing")).commit(B.reads());
+        let pipeline = Pipeline::named("do_thing", "Do")
+            .writes(TargetKind::Site)
+            .step(A.undo("use_thing"))
+            .commit(B.reads());
         assert_eq!(why(&pipeline), ["stands twice"]);
     }
 
     #[test]
     fn an_inline_step_of_five_minutes_is_refused() {
-        let pipeline = Pipeline::named("do_thing", "Do").writes(TargetKind::Site).commit(A.reads().within(minutes(5)));
-        assert_eq!(why(&pipeline), ["an inline step ends within a minute; longer work is a job"]);
+        let pipeline = Pipeline::named("do_thing", "Do")
+            .writes(TargetKind::Site)
+            .commit(A.reads().within(minutes(5)));
+        assert_eq!(
+            why(&pipeline),
+            ["an inline step ends within a minute; longer work is a job"]
+        );
     }
 
     #[test]
     fn of_several_commits_the_last_that_is_not_skipped_is_the_commit() {
-        let files = SkipRule { reason: "files not chosen", applies: |input| input["files"] != true };
-        let database = SkipRule { reason: "database not chosen", applies: |input| input["database"] != true };
-        let pipeline = Pipeline::named("do_thing", "Do").writes(TargetKind::Site).commit(A.undo("unmake_thing").skipped_when(files)).commit(StepDefinition::inline("other_thing", "Other").undo("unother_thing").skipped_when(database));
+        let files = SkipRule {
+            reason: "files not chosen",
+            applies: |input| input["files"] != true,
+        };
+        let database = SkipRule {
+            reason: "database not chosen",
+            applies: |input| input["database"] != true,
+        };
+        let pipeline = Pipeline::named("do_thing", "Do")
+            .writes(TargetKind::Site)
+            .commit(A.undo("unmake_thing").skipped_when(files))
+            .commit(
+                StepDefinition::inline("other_thing", "Other")
+                    .undo("unother_thing")
+                    .skipped_when(database),
+            );
         assert_eq!(pipeline.check(), Ok(()));
-        let commit = |input: Value| pipeline.commit_step(&input).map(|step| step.definition.name);
-        assert_eq!(commit(serde_json::json!({"files": true, "database": true})), Some("other_thing"));
-        assert_eq!(commit(serde_json::json!({"files": true})), Some("make_thing"));
+        let commit = |input: Value| {
+            pipeline
+                .commit_step(&input)
+                .map(|step| step.definition.name)
+        };
+        assert_eq!(
+            commit(serde_json::json!({"files": true, "database": true})),
+            Some("other_thing")
+        );
+        assert_eq!(
+            commit(serde_json::json!({"files": true})),
+            Some("make_thing")
+        );
         assert_eq!(commit(serde_json::json!({})), None);
     }
 }

@@ -16,5 +16,6 @@ pub const INSTALL_AGENT: StepDefinition = StepDefinition::inline("install_agent"
 pub const UNINSTALL_AGENT: &str = "uninstall_agent";
 
 /// Ask the agent what the server has.
-pub const INSPECT_SERVER: StepDefinition =
-    StepDefinition::inline("inspect_server", "Check server").needs(&["server_id"]).may(&[ReadSecrets]);
+pub const INSPECT_SERVER: StepDefinition = StepDefinition::inline("inspect_server", "Check server")
+    .needs(&["server_id"])
+    .may(&[ReadSecrets]);
