@@ -138,6 +138,9 @@ impl Snapshot {
     }
 }
 
+/// Another worker has the step.
+const STEP_BUSY: &str = "step_busy";
+
 fn illegal<S: Transitions>(what: &str, from: S, to: S) -> StepError {
     StepError::broken(format!(
         "{what} must not go from {} to {}",
@@ -294,7 +297,7 @@ fn go(
         && step.request_id.as_ref() != Some(&worker.request_id)
     {
         return Err(StepError::busy(
-            "step_busy",
+            STEP_BUSY,
             format!(
                 "another worker has {} until {}",
                 step.name,
@@ -471,11 +474,14 @@ pub fn stop(
     }
     let mut steps = Vec::new();
     if !deployment.status.is_finished() {
-        let failure = error.unwrap_or_else(|| Failure {
-            kind: ErrorKind::Broken,
-            code: "worker_lost".to_string(),
-            message: "The work ended without a word; it was taken back.".to_string(),
-        });
+        // Busy to the end means that the worker it waited for never came back.
+        let failure = error
+            .filter(|failure| failure.code != STEP_BUSY)
+            .unwrap_or_else(|| Failure {
+                kind: ErrorKind::Broken,
+                code: "worker_lost".to_string(),
+                message: "The step's worker ended without a word.".to_string(),
+            });
         steps.extend(fail(snapshot, &mut deployment, failure, now)?);
     }
     for running in snapshot

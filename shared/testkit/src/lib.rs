@@ -1,1 +1,13 @@
-//! placeholder
+//! Pipelines run in memory: the generated machine, the real runtime and records, and a world of marks instead of servers.
+//!
+//! Promise: what is scripted is only the work of a step; begin, finish, retries, catches, undos and settling are the real ones.
+
+mod bench;
+mod interpreter;
+mod table;
+mod world;
+
+pub use bench::Bench;
+pub use interpreter::End;
+pub use table::dynamo;
+pub use world::{Fault, World};

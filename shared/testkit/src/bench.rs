@@ -1,0 +1,331 @@
+//! One deployment of a pipeline, from its creation to its end.
+
+use crate::interpreter::{End, TaskError, execute};
+use crate::world::{Scripted, World};
+use domain::lifecycle::{self, Cancel, Snapshot, Worker};
+use domain::{
+    Actor, ActorKind, DeploymentId, DeploymentStatus, LockKey, SCHEMA, SecretId, Server, ServerId,
+    ServerStatus, Settlement, Site, SiteId, SiteStatus, StepError, TargetKind, TargetRef, TeamId,
+    Trigger,
+};
+use kit::errors::Wire;
+use kit::{Clock, Cloud, Config, Secrets, draft, handler, settle};
+use lambda_runtime::Diagnostic;
+use pipelines::{Pipeline, TargetUse};
+use records::{AuditEntry, Created, NewDeployment, Records, TargetRecord};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// A Lambda's limit here.
+const WORKER_SECONDS: i64 = 60;
+
+/// See the module.
+pub struct Bench {
+    /// What functions are given; its clock stands until it is moved.
+    pub cloud: Cloud,
+    /// What steps change.
+    pub world: World,
+    /// The team.
+    pub team: TeamId,
+    pipeline: Pipeline,
+    /// Each invocation comes twice, as a lost reply makes it.
+    pub twice: bool,
+    invocations: AtomicU32,
+}
+
+fn target(pipeline: &Pipeline) -> TargetKind {
+    let kinds = pipeline.targets.iter().map(|target| match target {
+        TargetUse::Reads(kind) | TargetUse::Writes(kind) | TargetUse::Creates(kind) => *kind,
+    });
+    kinds.last().unwrap_or(TargetKind::Site)
+}
+
+impl Bench {
+    /// A bench with a table of its own.
+    pub async fn new(pipeline: &Pipeline) -> Self {
+        let client = crate::table::dynamo();
+        let name = format!("table-{}", next());
+        records::create_records_table(&client, &name)
+            .await
+            .expect("a table");
+        let records = Records::new(client, &name, "no-secrets-here");
+        let aws = aws_config::SdkConfig::builder()
+            .behavior_version(aws_config::BehaviorVersion::latest())
+            .build();
+        let secrets = Secrets::new(aws_sdk_kms::Client::new(&aws), "none", records.clone());
+        let cloud = Cloud {
+            records,
+            secrets,
+            clock: Clock::manual(1_700_000_000_000),
+            config: Arc::new(Config::default()),
+        };
+        Self {
+            cloud,
+            world: World::default(),
+            team: TeamId::from_parts(1, 1),
+            pipeline: pipeline.clone(),
+            twice: false,
+            invocations: AtomicU32::new(0),
+        }
+    }
+
+    /// Create a deployment of the pipeline with this input.
+    pub async fn create(&self, input: Value) -> DeploymentId {
+        let kind = target(&self.pipeline);
+        let (time, random) = self.cloud.id_parts();
+        let id = SiteId::from_parts(time, random);
+        let actor = Actor {
+            kind: ActorKind::System,
+            id: "test".into(),
+            name: "Tess".into(),
+            role: "owner".into(),
+        };
+        let asked = draft::Asked {
+            team_id: self.team,
+            actor: actor.clone(),
+            trigger: Trigger::Api,
+            target: TargetRef {
+                kind,
+                id: id.to_string(),
+                name: "shop".into(),
+            },
+            locks: vec![LockKey::site(id)],
+            input: input.clone(),
+            meta: self
+                .pipeline
+                .starts_with
+                .iter()
+                .map(|name| (name.to_string(), json!("x")))
+                .collect(),
+            claims: Vec::new(),
+        };
+        let (deployment, steps) =
+            draft::deployment(&self.cloud, &self.pipeline, asked).expect("a draft");
+        let target = self
+            .pipeline
+            .creates_target()
+            .then(|| self.target_record(kind, id, deployment.id));
+        let audit = AuditEntry {
+            id: deployment.id.to_string(),
+            at: deployment.created_at,
+            actor,
+            from: "test".into(),
+            action: "test".into(),
+            target: id.to_string(),
+            detail: String::new(),
+        };
+        let new = NewDeployment {
+            deployment,
+            input,
+            steps,
+            target,
+            claims: Vec::new(),
+            idempotency: None,
+            audit,
+        };
+        match self
+            .cloud
+            .records
+            .deployment_create(new)
+            .await
+            .expect("created")
+        {
+            Created::New(id) | Created::Repeat(id) => id,
+        }
+    }
+
+    fn target_record(
+        &self,
+        kind: TargetKind,
+        id: SiteId,
+        created_by: DeploymentId,
+    ) -> TargetRecord {
+        let server: ServerId = id.to_string().parse().expect("an id");
+        let secret = SecretId::from_parts(0, 0);
+        match kind {
+            TargetKind::Server => TargetRecord::Server(Box::new(Server {
+                schema: SCHEMA,
+                id: server,
+                team_id: self.team,
+                name: "web1".into(),
+                host: "192.0.2.1".into(),
+                port: 22,
+                ip: None,
+                status: ServerStatus::Registering,
+                bootstrap_user: "root".into(),
+                bootstrap_key: secret,
+                agent_key: secret,
+                agent_public_key: None,
+                host_key: None,
+                host_key_seen: None,
+                agent_version: None,
+                facts: None,
+                created_by,
+                created_at: self.cloud.clock.now(),
+            })),
+            _ => TargetRecord::Site(Box::new(Site {
+                schema: SCHEMA,
+                id,
+                team_id: self.team,
+                server_id: server,
+                name: "shop".into(),
+                title: "Shop".into(),
+                address: "shop.test".into(),
+                domain: None,
+                aliases: Vec::new(),
+                system_name: "shop".into(),
+                status: SiteStatus::Creating,
+                url: None,
+                path: None,
+                php: None,
+                wordpress: None,
+                admin_user: "admin".into(),
+                created_by,
+                created_at: self.cloud.clock.now(),
+            })),
+        }
+    }
+
+    /// Execute its machine.
+    pub async fn run(&self, id: DeploymentId, mode: &str) -> End {
+        let machine = machine::asl::definition(&self.pipeline);
+        execute(
+            self,
+            &machine,
+            json!({"team_id": self.team, "deployment_id": id, "mode": mode}),
+        )
+        .await
+    }
+
+    /// As it stands.
+    pub async fn snapshot(&self, id: DeploymentId) -> Snapshot {
+        self.cloud
+            .records
+            .deployment_snapshot(self.team, id)
+            .await
+            .expect("a deployment")
+    }
+
+    /// Who holds its lock.
+    pub async fn lock_holder(&self, id: DeploymentId) -> Option<DeploymentId> {
+        let lock = self.snapshot(id).await.deployment.locks[0].clone();
+        self.cloud
+            .records
+            .lock_holder(self.team, &lock)
+            .await
+            .expect("an answer")
+    }
+
+    /// A person's cancel.
+    pub async fn cancel(&self, id: DeploymentId) {
+        cancel(&self.cloud, self.team, id).await;
+    }
+
+    /// A person tries the undos again.
+    pub async fn undo_again(&self, id: DeploymentId) -> End {
+        let changed = self
+            .cloud
+            .records
+            .deployment_change(self.team, id, |snapshot| {
+                Ok::<_, StepError>((lifecycle::undo_again(snapshot)?, ()))
+            })
+            .await;
+        changed.expect("it needs attention");
+        self.run(id, "undo").await
+    }
+
+    /// Verdict and settlement.
+    pub async fn standing(&self, id: DeploymentId) -> (DeploymentStatus, Settlement) {
+        let deployment = self.snapshot(id).await.deployment;
+        (deployment.status, deployment.settlement)
+    }
+
+    /// As Step Functions invokes a Lambda.
+    pub(crate) async fn invoke(&self, function: &str, payload: Value) -> Result<Value, TaskError> {
+        let first = self.invoke_once(function, payload.clone()).await;
+        if self.twice {
+            let second = self.invoke_once(function, payload).await;
+            assert!(
+                first.is_err() || second.is_ok(),
+                "a repeat of {function} is refused: {second:?}"
+            );
+        }
+        first
+    }
+
+    async fn invoke_once(&self, function: &str, payload: Value) -> Result<Value, TaskError> {
+        let answered = if function == "Settle" {
+            let call = serde_json::from_value(payload).expect("a call of settle");
+            settle::handle(&self.cloud, call)
+                .await
+                .map(|reply| serde_json::to_value(reply).expect("json"))
+        } else {
+            let call: handler::Call = serde_json::from_value(payload).expect("a call of a step");
+            assert_eq!(
+                machine::asl::pascal(&call.step),
+                function,
+                "a step is sent to its own function"
+            );
+            let number = self.invocations.fetch_add(1, Ordering::SeqCst);
+            let worker = Worker {
+                request_id: format!("r{number}"),
+                deadline: self.cloud.clock.now()
+                    + Duration::from_secs(WORKER_SECONDS.unsigned_abs()),
+            };
+            let work = handler::handle(&self.cloud, Arc::new(self.scripted(&call)), call, worker);
+            tokio::select! {
+                answered = work => answered.map(|()| Value::Null),
+                () = self.world.died.notified() => return Err(TaskError { name: "Runtime.ExitError".into(), cause: "{}".into() }),
+            }
+        };
+        answered.map_err(|error| {
+            let sent = Diagnostic::from(Wire(error));
+            TaskError {
+                cause: json!({"errorType": sent.error_type, "errorMessage": sent.error_message})
+                    .to_string(),
+                name: sent.error_type,
+            }
+        })
+    }
+
+    fn scripted(&self, call: &handler::Call) -> Scripted {
+        let step = self
+            .pipeline
+            .steps
+            .iter()
+            .find(|step| step.definition.name == call.step)
+            .expect("a step of the pipeline");
+        let (cloud, team, id) = (self.cloud.clone(), self.team, call.deployment_id);
+        Scripted {
+            name: call.step.clone(),
+            undo: step.undo_name().map(str::to_string),
+            world: self.world.clone(),
+            cancel: Arc::new(move || {
+                let cloud = cloud.clone();
+                Box::pin(async move { cancel(&cloud, team, id).await })
+            }),
+        }
+    }
+}
+
+async fn cancel(cloud: &Cloud, team: TeamId, id: DeploymentId) {
+    let now = cloud.clock.now();
+    let decide = |snapshot: &Snapshot| {
+        Ok::<_, StepError>(match lifecycle::cancel(snapshot, "Tess", now)? {
+            Cancel::Go(change) => (Some(*change), ()),
+            Cancel::AlreadyFinished | Cancel::TooLate => (None, ()),
+        })
+    };
+    cloud
+        .records
+        .deployment_change(team, id, decide)
+        .await
+        .expect("cancelled");
+}
+
+fn next() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::SeqCst)
+}
