@@ -20,6 +20,9 @@ use zeroize::Zeroizing;
 /// Secrets for one deployment live a day: long enough to retry what failed overnight.
 const EPHEMERAL_SECRET_SECONDS: i64 = 86_400;
 
+/// Makes the target's record, once the deployment's id is known.
+type MakeRecord = Box<dyn FnOnce(DeploymentId, &Caller, &Cloud) -> TargetRecord + Send>;
+
 /// An operation that is ready to be stored, or to be shown as a plan.
 pub struct Operation {
     /// Its pipeline.
@@ -32,7 +35,7 @@ pub struct Operation {
     pub input: Value,
     meta: BTreeMap<String, Value>,
     claims: Vec<Claim>,
-    record: Option<Box<dyn FnOnce(DeploymentId, &Caller, &Cloud) -> TargetRecord + Send>>,
+    record: Option<MakeRecord>,
 }
 
 fn pipeline(name: &str) -> Result<Pipeline, ApiError> {

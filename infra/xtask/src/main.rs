@@ -2,6 +2,11 @@
 //!
 //! Promise: each command sets up what it needs, says what it does, and ends with what to do when it fails.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a program around the product: it asks the machine itself"
+)]
+
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

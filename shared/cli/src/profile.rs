@@ -52,6 +52,7 @@ struct Profile {
 impl Environment {
     /// Of this process.
     pub fn read() -> Self {
+        #[allow(clippy::disallowed_methods, reason = "the one place that asks")]
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let folder = set("XDG_CONFIG_HOME")
             .map(PathBuf::from)

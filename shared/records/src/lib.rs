@@ -22,7 +22,7 @@ pub use deployments::{Applied, merged};
 pub use error::RecordsError;
 pub use history::Page;
 pub use secrets::SealedSecret;
-pub use table::{create_records_table, create_secrets_table};
+pub use table::{INDEXES, create_records_table, create_secrets_table};
 pub use tokens::TokenRecord;
 
 use aws_sdk_dynamodb::Client;

@@ -36,10 +36,10 @@ pub struct Bench {
 }
 
 fn target(pipeline: &Pipeline) -> TargetKind {
-    let kinds = pipeline.targets.iter().map(|target| match target {
+    let mut kinds = pipeline.targets.iter().map(|target| match target {
         TargetUse::Reads(kind) | TargetUse::Writes(kind) | TargetUse::Creates(kind) => *kind,
     });
-    kinds.last().unwrap_or(TargetKind::Site)
+    kinds.next_back().unwrap_or(TargetKind::Site)
 }
 
 impl Bench {
