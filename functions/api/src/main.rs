@@ -2,7 +2,7 @@
 //!
 //! Promise: see the library; this is its process.
 
-use kit::{Cloud, Exit};
+use kit::Exit;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Exit {
@@ -10,19 +10,9 @@ async fn main() -> Exit {
         println!("{}", api::openapi());
         return Exit::SUCCESS;
     }
-    kit::serve::log_to_stdout();
-    let cloud = match Cloud::from_env().await {
+    let cloud = match kit::serve::start().await {
         Ok(cloud) => cloud,
-        Err(error) => {
-            tracing::error!(%error, "cannot start");
-            return Exit::FAILURE;
-        }
+        Err(exit) => return exit,
     };
-    match lambda_http::run(api::router(cloud)).await {
-        Ok(()) => Exit::SUCCESS,
-        Err(error) => {
-            tracing::error!(%error, "the runtime ended");
-            Exit::FAILURE
-        }
-    }
+    kit::serve::ended(lambda_http::run(api::router(cloud)).await)
 }

@@ -39,13 +39,9 @@ struct Ready {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Exit {
-    kit::serve::log_to_stdout();
-    let cloud = match Cloud::from_env().await {
+    let cloud = match kit::serve::start().await {
         Ok(cloud) => cloud,
-        Err(error) => {
-            tracing::error!(%error, "cannot start");
-            return Exit::FAILURE;
-        }
+        Err(exit) => return exit,
     };
     let machines = Client::new(&kit::cloud::aws_config().await);
     let served = lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| {
@@ -53,13 +49,7 @@ async fn main() -> Exit {
         async move { Ok::<Reply, Diagnostic>(dispatch(&cloud, &machines, event.payload).await) }
     }))
     .await;
-    served.map_or_else(
-        |error| {
-            tracing::error!(%error, "the runtime ended");
-            Exit::FAILURE
-        },
-        |()| Exit::SUCCESS,
-    )
+    kit::serve::ended(served)
 }
 
 async fn dispatch(cloud: &Cloud, machines: &Client, event: Event) -> Reply {

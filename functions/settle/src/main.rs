@@ -9,13 +9,9 @@ use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Exit {
-    kit::serve::log_to_stdout();
-    let cloud = match Cloud::from_env().await {
+    let cloud = match kit::serve::start().await {
         Ok(cloud) => cloud,
-        Err(error) => {
-            tracing::error!(%error, "cannot start");
-            return Exit::FAILURE;
-        }
+        Err(exit) => return exit,
     };
     let served = lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| {
         let cloud = cloud.clone();
@@ -26,13 +22,7 @@ async fn main() -> Exit {
         }
     }))
     .await;
-    served.map_or_else(
-        |error| {
-            tracing::error!(%error, "the runtime ended");
-            Exit::FAILURE
-        },
-        |()| Exit::SUCCESS,
-    )
+    kit::serve::ended(served)
 }
 
 async fn answer(cloud: &Cloud, payload: serde_json::Value) -> Result<Reply, StepError> {

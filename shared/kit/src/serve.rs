@@ -36,15 +36,31 @@ pub fn worker(context: &Context) -> Worker {
     }
 }
 
+/// Everything a function's process needs at its start, or how it ends without it.
+pub async fn start() -> Result<Cloud, Exit> {
+    log_to_stdout();
+    Cloud::from_env().await.map_err(|error| {
+        tracing::error!(%error, "cannot start");
+        Exit::FAILURE
+    })
+}
+
+/// How a process ends when its runtime did.
+pub fn ended(served: Result<(), lambda_runtime::Error>) -> Exit {
+    match served {
+        Ok(()) => Exit::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the runtime ended");
+            Exit::FAILURE
+        }
+    }
+}
+
 /// Serve a step until the process is stopped.
 pub async fn serve<S: Step>(make: impl FnOnce(&Cloud) -> S) -> Exit {
-    log_to_stdout();
-    let cloud = match Cloud::from_env().await {
+    let cloud = match start().await {
         Ok(cloud) => cloud,
-        Err(error) => {
-            tracing::error!(%error, "cannot start");
-            return Exit::FAILURE;
-        }
+        Err(exit) => return exit,
     };
     let step = Arc::new(make(&cloud));
     let served = lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| {
@@ -59,11 +75,5 @@ pub async fn serve<S: Step>(make: impl FnOnce(&Cloud) -> S) -> Exit {
         }
     }))
     .await;
-    match served {
-        Ok(()) => Exit::SUCCESS,
-        Err(error) => {
-            tracing::error!(%error, "the runtime ended");
-            Exit::FAILURE
-        }
-    }
+    ended(served)
 }

@@ -1,0 +1,253 @@
+//! How deployments end: stop, note, settle, and what people say: cancel, undo again, acknowledge.
+
+use super::rules::{STEP_BUSY, fail, set_settlement, set_status, set_step};
+use super::{Cancel, Change, LockEffect, Snapshot, TargetEffect};
+use crate::{
+    Deployment, DeploymentStatus, DeploymentStep, Dispatch, ErrorKind, Failure, Outcome,
+    Settlement, StepError, StepKind, StepStatus, Time,
+};
+
+/// The machine left its forward way: make sure of the verdict, end the running step, and say where undoing begins.
+///
+/// `error` is what the machine caught; a verdict that stands already wins over it.
+pub fn stop(
+    snapshot: &Snapshot,
+    error: Option<Failure>,
+    now: Time,
+) -> Result<(Option<Change>, Option<String>), StepError> {
+    let mut deployment = snapshot.changed();
+    match deployment.settlement {
+        Settlement::Settled => return Err(StepError::stale("this deployment is settled")),
+        _ if deployment.status == DeploymentStatus::Completed => return Ok((None, None)),
+        _ => {}
+    }
+    let mut steps = Vec::new();
+    if !deployment.status.is_finished() {
+        // Busy to the end means that the worker it waited for never came back.
+        let failure = error
+            .filter(|failure| failure.code != STEP_BUSY)
+            .unwrap_or_else(|| Failure {
+                kind: ErrorKind::Broken,
+                code: "worker_lost".to_string(),
+                message: "The step's worker ended without a word.".to_string(),
+            });
+        steps.extend(fail(snapshot, &mut deployment, failure, now)?);
+    }
+    for running in snapshot
+        .steps
+        .iter()
+        .filter(|step| step.status == StepStatus::Running && step.kind == StepKind::Step)
+    {
+        let mut step = running.clone();
+        set_step(&mut step, StepStatus::Failed)?;
+        step.error = deployment.error.clone();
+        step.finished_at = Some(now);
+        step.deadline = None;
+        step.progress = None;
+        steps.push(step);
+    }
+    let first = snapshot
+        .left_to_undo()
+        .first()
+        .map(|step| step.name.clone());
+    if first.is_some() {
+        set_settlement(&mut deployment, Settlement::Undoing)?;
+    }
+    let unchanged = steps.is_empty() && deployment.settlement == snapshot.deployment.settlement;
+    let change = Change {
+        deployment,
+        steps,
+        locks: LockEffect::Keep,
+        target: TargetEffect::None,
+    };
+    Ok(((!unchanged).then_some(change), first))
+}
+
+/// A tidy step's machine state failed without a word of its worker: a warning on a completed deployment.
+pub fn note(
+    snapshot: &Snapshot,
+    name: &str,
+    failure: Failure,
+    now: Time,
+) -> Result<Option<Change>, StepError> {
+    let Some(step) = snapshot
+        .step(name)
+        .filter(|step| step.kind == StepKind::Tidy && !step.status.is_finished())
+    else {
+        return Ok(None);
+    };
+    let mut step = step.clone();
+    set_step(&mut step, StepStatus::Failed)?;
+    step.error = Some(failure);
+    step.finished_at = Some(now);
+    step.deadline = None;
+    Ok(Some(Change {
+        deployment: snapshot.changed(),
+        steps: vec![step],
+        locks: LockEffect::Keep,
+        target: TargetEffect::None,
+    }))
+}
+
+/// Nothing more will happen: free the locks, or say that people must look.
+pub fn settle(snapshot: &Snapshot, now: Time) -> Result<Option<Change>, StepError> {
+    let mut deployment = snapshot.changed();
+    if deployment.settlement == Settlement::Settled {
+        return Ok(None);
+    }
+    if !deployment.status.is_finished() {
+        return Err(StepError::broken(format!(
+            "deployment {} has no verdict and cannot be settled",
+            deployment.id
+        )));
+    }
+    let left = snapshot.left_to_undo();
+    if deployment.status == DeploymentStatus::Completed || left.is_empty() {
+        return end(deployment, now).map(Some);
+    }
+    set_settlement(&mut deployment, Settlement::NeedsAttention)?;
+    let given_up = given_up(snapshot, now)?;
+    deployment.attention = Some(what_is_left(snapshot, &left, &given_up));
+    Ok(Some(Change {
+        deployment,
+        steps: given_up,
+        locks: LockEffect::Keep,
+        target: TargetEffect::None,
+    }))
+}
+
+/// Undos that still wait for another try have had their last one.
+fn given_up(snapshot: &Snapshot, now: Time) -> Result<Vec<DeploymentStep>, StepError> {
+    let waiting =
+        |step: &&DeploymentStep| step.kind == StepKind::Undo && step.status == StepStatus::Running;
+    let mut undos: Vec<_> = snapshot.steps.iter().filter(waiting).cloned().collect();
+    for undo in &mut undos {
+        set_step(undo, StepStatus::Failed)?;
+        undo.finished_at = Some(now);
+        undo.deadline = None;
+        undo.progress = None;
+        undo.error = Some(Failure {
+            kind: ErrorKind::Unavailable,
+            code: "undo_failed".to_string(),
+            message: undo
+                .warning
+                .take()
+                .unwrap_or_else(|| "The undo's worker ended without a word.".to_string()),
+        });
+    }
+    Ok(undos)
+}
+
+fn what_is_left(
+    snapshot: &Snapshot,
+    left: &[&DeploymentStep],
+    given_up: &[DeploymentStep],
+) -> String {
+    let titles: Vec<_> = left
+        .iter()
+        .map(|step| format!("\u{201c}{}\u{201d}", step.title))
+        .collect();
+    let error_of = |name: &str| {
+        given_up
+            .iter()
+            .find(|undo| undo.name == name)
+            .or(snapshot.step(name))?
+            .error
+            .as_ref()
+    };
+    let why = left.iter().find_map(|step| error_of(step.undo.as_deref()?));
+    let why = why.map_or(String::new(), |error| {
+        format!(" Undoing stopped: {}", error.message)
+    });
+    format!("Not taken back: {}.{why}", titles.join(", "))
+}
+
+fn end(mut deployment: Deployment, now: Time) -> Result<Change, StepError> {
+    set_settlement(&mut deployment, Settlement::Settled)?;
+    deployment.settled_at = Some(now);
+    let target = match (deployment.creates_target, deployment.status) {
+        (false, _) => TargetEffect::None,
+        (true, DeploymentStatus::Completed) => TargetEffect::Activate,
+        (true, _) => TargetEffect::Remove,
+    };
+    Ok(Change {
+        deployment,
+        steps: Vec::new(),
+        locks: LockEffect::Free,
+        target,
+    })
+}
+
+/// A person stops it. Queued: over in one write. Running: the verdict now, the rest by its machine.
+pub fn cancel(snapshot: &Snapshot, by: &str, now: Time) -> Result<Cancel, StepError> {
+    let mut deployment = snapshot.changed();
+    match (deployment.status, deployment.settlement) {
+        (DeploymentStatus::Completed, Settlement::Active) => return Ok(Cancel::TooLate),
+        (status, _) if status.is_finished() => return Ok(Cancel::AlreadyFinished),
+        _ => {}
+    }
+    let never_began = deployment.status == DeploymentStatus::Queued;
+    set_status(&mut deployment, DeploymentStatus::Cancelled)?;
+    deployment.outcome = Some(Outcome::Canceled);
+    deployment.error = Some(Failure {
+        kind: ErrorKind::Cancelled,
+        code: "cancelled".to_string(),
+        message: format!("Cancelled by {by}"),
+    });
+    deployment.finished_at = Some(now);
+    let change = if never_began {
+        end(deployment, now)?
+    } else {
+        set_settlement(&mut deployment, Settlement::Stopping)?;
+        Change {
+            deployment,
+            steps: Vec::new(),
+            locks: LockEffect::Keep,
+            target: TargetEffect::None,
+        }
+    };
+    Ok(Cancel::Go(Box::new(change)))
+}
+
+/// Try the undos again, after a person mended what stopped them. None when it does not need attention.
+pub fn undo_again(snapshot: &Snapshot) -> Result<Option<Change>, StepError> {
+    if snapshot.deployment.settlement != Settlement::NeedsAttention {
+        return Ok(None);
+    }
+    let mut deployment = snapshot.changed();
+    set_settlement(&mut deployment, Settlement::Undoing)?;
+    deployment.dispatch = Dispatch::Ready;
+    deployment.undo_starts += 1;
+    deployment.attention = None;
+    Ok(Some(Change {
+        deployment,
+        steps: Vec::new(),
+        locks: LockEffect::Keep,
+        target: TargetEffect::None,
+    }))
+}
+
+/// Accept what is left and free the target. None when it does not need attention.
+pub fn acknowledge(snapshot: &Snapshot, now: Time) -> Result<Option<Change>, StepError> {
+    if snapshot.deployment.settlement != Settlement::NeedsAttention {
+        return Ok(None);
+    }
+    end(snapshot.changed(), now).map(Some)
+}
+
+/// Its machine has been started. None when it was said already.
+pub fn dispatched(snapshot: &Snapshot) -> Option<Change> {
+    if snapshot.deployment.dispatch != Dispatch::Ready
+        || snapshot.deployment.settlement == Settlement::Settled
+    {
+        return None;
+    }
+    let mut deployment = snapshot.changed();
+    deployment.dispatch = Dispatch::Started;
+    Some(Change {
+        deployment,
+        steps: Vec::new(),
+        locks: LockEffect::Keep,
+        target: TargetEffect::None,
+    })
+}
