@@ -348,6 +348,47 @@ async fn a_dry_run_shows_the_plan_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_dry_run_where_there_is_none_is_refused_and_not_ignored() {
+    let stack = Stack::from_env();
+    stack.registered().await;
+    let id = deployments(&stack)
+        .await
+        .as_str()
+        .expect("an id")
+        .to_string();
+    for path in [
+        format!("/v1/deployments/{id}/cancel"),
+        format!("/v1/deployments/{id}/undo"),
+    ] {
+        problem(
+            &stack.post(&format!("{path}?dry_run=true"), json!({})).await,
+            400,
+            "bad_query",
+        );
+    }
+    let made = stack
+        .post(
+            "/v1/tokens?dry_run=true",
+            json!({"name": "dry", "role": "viewer", "scopes": ["server:read"]}),
+        )
+        .await;
+    problem(&made, 400, "bad_query");
+}
+
+#[tokio::test]
+async fn an_account_that_may_become_root_registers_a_server_as_well() {
+    let stack = Stack::from_env();
+    let mut body = stack.server_create("by-sudo");
+    body["user"] = json!("admin");
+    let created = stack.post("/v1/servers", body).await;
+    assert_eq!(created.status, 201, "{:#}", created.body);
+    let ended = stack
+        .ended(created.body["deployment"]["id"].as_str().expect("an id"))
+        .await;
+    settled(&ended, "completed").expect("completed");
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_answer_is_said_plainly_and_leaves_no_record() {
     let stack = Stack::from_env();
     let mut body = stack.server_create("away");

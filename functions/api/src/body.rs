@@ -156,6 +156,11 @@ pub struct DryRun {
     pub dry_run: bool,
 }
 
+/// No parameters: a `dry_run` that would be ignored must not be taken for one that was heard.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoQuery {}
+
 /// Where a page begins and how long it is.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]

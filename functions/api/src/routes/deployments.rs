@@ -1,7 +1,7 @@
 //! Deployments: list, look, cancel, retry, undo, acknowledge.
 
 use crate::auth::Caller;
-use crate::body::{Asked, Body, DryRun, Fields, Id, limit};
+use crate::body::{Asked, Body, DryRun, Fields, Id, NoQuery, limit};
 use crate::operations::{self, Operation};
 use crate::problem::ApiError;
 use crate::routes::servers::Empty;
@@ -106,6 +106,7 @@ async fn deployment_show(
 async fn deployment_cancel(
     State(cloud): State<Cloud>,
     caller: Caller,
+    Asked(_): Asked<NoQuery>,
     Id(id): Id<DeploymentId>,
     _body: Body<Empty>,
 ) -> Result<Json<DeploymentDetail>, ApiError> {
@@ -130,6 +131,7 @@ async fn deployment_cancel(
 async fn deployment_undo(
     State(cloud): State<Cloud>,
     caller: Caller,
+    Asked(_): Asked<NoQuery>,
     Id(id): Id<DeploymentId>,
     _body: Body<Empty>,
 ) -> Result<(StatusCode, Json<DeploymentDetail>), ApiError> {
@@ -147,6 +149,7 @@ async fn deployment_undo(
 async fn deployment_acknowledge(
     State(cloud): State<Cloud>,
     caller: Caller,
+    Asked(_): Asked<NoQuery>,
     Id(id): Id<DeploymentId>,
     body: Body<Acknowledge>,
 ) -> Result<Json<DeploymentDetail>, ApiError> {

@@ -1,7 +1,7 @@
 //! Servers: register, confirm a host key, check, look.
 
 use crate::auth::Caller;
-use crate::body::{Asked, Body, DryRun, Fields, Id};
+use crate::body::{Asked, Body, DryRun, Fields, Id, NoQuery};
 use crate::problem::ApiError;
 use crate::{operations, views};
 use axum::Json;
@@ -247,6 +247,7 @@ pub struct Empty {}
 async fn server_confirm(
     State(cloud): State<Cloud>,
     caller: Caller,
+    Asked(_): Asked<NoQuery>,
     Id(id): Id<ServerId>,
     body: Body<HostKeyConfirm>,
 ) -> Result<Json<ServerView>, ApiError> {

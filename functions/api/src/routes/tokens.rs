@@ -1,7 +1,7 @@
 //! Tokens: make, list, revoke.
 
 use crate::auth::{self, Caller};
-use crate::body::{Body, Fields, Id};
+use crate::body::{Asked, Body, Fields, Id, NoQuery};
 use crate::problem::ApiError;
 use crate::views;
 use axum::Json;
@@ -27,6 +27,7 @@ pub fn routes() -> OpenApiRouter<Cloud> {
 async fn token_create(
     State(cloud): State<Cloud>,
     caller: Caller,
+    Asked(_): Asked<NoQuery>,
     body: Body<TokenCreate>,
 ) -> Result<(StatusCode, Json<TokenCreated>), ApiError> {
     caller.need(Scope::TokensManage)?;
@@ -100,6 +101,7 @@ async fn token_list(
 async fn token_revoke(
     State(cloud): State<Cloud>,
     caller: Caller,
+    Asked(_): Asked<NoQuery>,
     Id(id): Id<TokenId>,
 ) -> Result<StatusCode, ApiError> {
     caller.need(Scope::TokensManage)?;
