@@ -105,7 +105,7 @@ pub fn agent() -> Result<()> {
         ])
         .env(
             "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
-            "-Ctarget-feature=+crt-static -Clink-arg=-fuse-ld=lld",
+            "-Ctarget-feature=+crt-static",
         ))
 }
 

@@ -10,10 +10,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// A program, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 9] = [
-    ("ld.lld", "lld"),
+const PROGRAMS: [(&str, &str); 7] = [
     ("cc", "gcc"),
-    ("cmake", "cmake"),
     ("strip", "binutils"),
     ("mmdebstrap", "mmdebstrap"),
     ("systemd-nspawn", "systemd-container"),
