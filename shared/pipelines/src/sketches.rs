@@ -269,41 +269,48 @@ fn download_capsule_archive() -> Pipeline {
 }
 
 fn release() -> Pipeline {
-    Pipeline::named("release", "Release")
-        .writes(Environment)
-        .starts_with(&["environment_id"])
-        .step(
-            call("freeze_configuration", "Starting")
-                .keeps("a frozen input is history")
-                .phase(Phase::Starting),
-        )
-        .step(
-            job("clone_source", "Clone")
-                .keeps("a checkout is replaced by the next")
-                .phase(Phase::Building)
-                .skipped_when(NO_SOURCE)
-                .on_each_server(),
-        )
-        .step(
-            job("build_image", "Build")
-                .keeps("an image nobody runs is pruned")
-                .phase(Phase::Building)
-                .skipped_when(NO_BUILD)
-                .on_each_server(),
-        )
-        .step(
-            job("pull_images", "Pull")
-                .keeps("an image nobody runs is pruned")
-                .phase(Phase::Building)
-                .skipped_when(NO_PULL)
-                .on_each_server(),
-        )
-        .step(
-            call("create_volumes", "Volume")
-                .keeps("volumes are never deleted by a release")
-                .phase(Phase::Deploying)
-                .on_each_server(),
-        )
+    switched(
+        Pipeline::named("release", "Release")
+            .writes(Environment)
+            .starts_with(&["environment_id"])
+            .step(
+                call("freeze_configuration", "Starting")
+                    .keeps("a frozen input is history")
+                    .phase(Phase::Starting),
+            )
+            .step(
+                job("clone_source", "Clone")
+                    .keeps("a checkout is replaced by the next")
+                    .phase(Phase::Building)
+                    .skipped_when(NO_SOURCE)
+                    .on_each_server(),
+            )
+            .step(
+                job("build_image", "Build")
+                    .keeps("an image nobody runs is pruned")
+                    .phase(Phase::Building)
+                    .skipped_when(NO_BUILD)
+                    .on_each_server(),
+            )
+            .step(
+                job("pull_images", "Pull")
+                    .keeps("an image nobody runs is pruned")
+                    .phase(Phase::Building)
+                    .skipped_when(NO_PULL)
+                    .on_each_server(),
+            )
+            .step(
+                call("create_volumes", "Volume")
+                    .keeps("volumes are never deleted by a release")
+                    .phase(Phase::Deploying)
+                    .on_each_server(),
+            ),
+    )
+}
+
+/// New containers beside the old ones, the route switched when they are healthy, the old ones drained.
+fn switched(pipeline: Pipeline) -> Pipeline {
+    pipeline
         .step(
             job("start_containers", "Start")
                 .undo("remove_new_containers")
@@ -331,76 +338,32 @@ fn release() -> Pipeline {
 }
 
 fn rollback() -> Pipeline {
-    Pipeline::named("rollback", "Rollback")
-        .writes(Environment)
-        .starts_with(&["environment_id"])
-        .step(
-            call("check_images", "Check images")
-                .reads()
-                .phase(Phase::Starting)
-                .on_each_server(),
-        )
-        .step(
-            job("start_containers", "Start")
-                .undo("remove_new_containers")
-                .phase(Phase::Deploying)
-                .on_each_server(),
-        )
-        .step(
-            job("await_health", "Health")
-                .reads()
-                .phase(Phase::Deploying)
-                .on_each_server(),
-        )
-        .commit(
-            call("switch_route", "Network")
-                .undo("switch_back_route")
-                .phase(Phase::Network)
-                .on_each_server(),
-        )
-        .tidy(
-            job("drain_old_containers", "Finalize")
-                .keeps("what was replaced is gone for good")
-                .phase(Phase::Finalizing)
-                .on_each_server(),
-        )
+    switched(
+        Pipeline::named("rollback", "Rollback")
+            .writes(Environment)
+            .starts_with(&["environment_id"])
+            .step(
+                call("check_images", "Check images")
+                    .reads()
+                    .phase(Phase::Starting)
+                    .on_each_server(),
+            ),
+    )
 }
 
 fn promote() -> Pipeline {
-    Pipeline::named("promote", "Promote")
-        .reads(Environment)
-        .writes(Environment)
-        .starts_with(&["environment_id"])
-        .step(
-            job("carry_images", "Carry images")
-                .keeps("an image nobody runs is pruned")
-                .phase(Phase::Building)
-                .on_each_server(),
-        )
-        .step(
-            job("start_containers", "Start")
-                .undo("remove_new_containers")
-                .phase(Phase::Deploying)
-                .on_each_server(),
-        )
-        .step(
-            job("await_health", "Health")
-                .reads()
-                .phase(Phase::Deploying)
-                .on_each_server(),
-        )
-        .commit(
-            call("switch_route", "Network")
-                .undo("switch_back_route")
-                .phase(Phase::Network)
-                .on_each_server(),
-        )
-        .tidy(
-            job("drain_old_containers", "Finalize")
-                .keeps("what was replaced is gone for good")
-                .phase(Phase::Finalizing)
-                .on_each_server(),
-        )
+    switched(
+        Pipeline::named("promote", "Promote")
+            .reads(Environment)
+            .writes(Environment)
+            .starts_with(&["environment_id"])
+            .step(
+                job("carry_images", "Carry images")
+                    .keeps("an image nobody runs is pruned")
+                    .phase(Phase::Building)
+                    .on_each_server(),
+            ),
+    )
 }
 
 fn one(name: &'static str, title: &'static str, step: &'static str) -> Pipeline {
