@@ -1,13 +1,9 @@
-//! Records as the API shows them.
+//! Records as the API shows them; deployments are shown by `contract`, because the notifier shows them too.
 //!
 //! Promise: secrets' ids, fences and keys stay inside.
 
-use contract::{
-    AuditView, DeploymentDetail, DeploymentView, Plan, PlanStep, ServerView, SiteView, StepView,
-    TokenView,
-};
-use domain::lifecycle::Snapshot;
-use domain::{Deployment, DeploymentStep, LockKey, Server, Site};
+use contract::{AuditView, Plan, PlanStep, ServerView, SiteView, TokenView};
+use domain::{LockKey, Server, Site};
 use pipelines::{Effect, Pipeline};
 use records::{AuditEntry, TokenRecord};
 
@@ -43,63 +39,6 @@ pub fn site(site: Site) -> SiteView {
         wordpress: site.wordpress,
         admin_user: site.admin_user,
         created_at: site.created_at,
-    }
-}
-
-/// A deployment in a list.
-pub fn deployment(deployment: &Deployment) -> DeploymentView {
-    let deployment = deployment.clone();
-    DeploymentView {
-        standing: deployment.standing(),
-        id: deployment.id,
-        pipeline: deployment.pipeline,
-        operation_name: deployment.operation_name,
-        target: deployment.target,
-        actor: deployment.actor,
-        trigger: deployment.trigger,
-        status: deployment.status,
-        outcome: deployment.outcome,
-        settlement: deployment.settlement,
-        phase: deployment.phase,
-        error: deployment.error,
-        attention: deployment.attention,
-        retry_of: deployment.retry_of,
-        created_at: deployment.created_at,
-        started_at: deployment.started_at,
-        finished_at: deployment.finished_at,
-        settled_at: deployment.settled_at,
-        seq: deployment.seq,
-    }
-}
-
-/// A deployment with its steps.
-pub fn detail(snapshot: &Snapshot) -> DeploymentDetail {
-    let steps = snapshot
-        .steps
-        .iter()
-        .map(|step| self::step(step, &snapshot.deployment.commit_step))
-        .collect();
-    DeploymentDetail {
-        deployment: deployment(&snapshot.deployment),
-        steps,
-    }
-}
-
-fn step(step: &DeploymentStep, commit_step: &str) -> StepView {
-    let step = step.clone();
-    StepView {
-        commit: step.name == commit_step,
-        name: step.name,
-        title: step.title,
-        kind: step.kind,
-        status: step.status,
-        undo_of: step.undo_of,
-        output: step.output,
-        error: step.error,
-        warning: step.warning,
-        progress: step.progress,
-        started_at: step.started_at,
-        finished_at: step.finished_at,
     }
 }
 

@@ -2,11 +2,16 @@
 //!
 //! Promise: one type per shape, unknown fields refused in requests, times in RFC 3339, ids as ULIDs.
 
+mod live;
+mod views;
+
+pub use live::{FRAME_LIMIT_BYTES, LiveCommand, LiveEvent, LiveTicket, NotATopic, Topic};
+
 use chrono::{DateTime, Utc};
 use domain::{
-    Actor, DeploymentId, DeploymentStatus, Failure, HostKey, Outcome, Phase, Progress, Role, Scope,
-    ServerFacts, ServerId, ServerStatus, Settlement, SiteId, SiteStatus, StepKind, StepStatus,
-    TargetRef, TokenId, Trigger,
+    Actor, DeploymentId, DeploymentStatus, Dispatch, Failure, HostKey, Outcome, Phase, Progress,
+    Role, Scope, ServerFacts, ServerId, ServerStatus, Settlement, SiteId, SiteStatus, StepKind,
+    StepStatus, TargetRef, TokenId, Trigger, WebhookEndpointId,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -215,6 +220,8 @@ pub struct DeploymentView {
     pub outcome: Option<Outcome>,
     /// What still happens.
     pub settlement: Settlement,
+    /// Handed to its machine, or held until its turn.
+    pub dispatch: Dispatch,
     /// For releases.
     pub phase: Option<Phase>,
     /// Why it failed, was cancelled, or needs attention.
@@ -379,6 +386,34 @@ pub struct TokenCreated {
     /// The token.
     pub token: TokenView,
     /// `th_…`: shown in this one reply and never again; only its hash is stored.
+    pub secret: String,
+}
+
+/// Have notices sent to an address.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookEndpointCreate {
+    /// Where they go: `https://…`, an address of the public internet.
+    pub url: String,
+}
+
+/// An address that notices are sent to.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WebhookEndpointView {
+    /// Its id.
+    pub id: WebhookEndpointId,
+    /// Where they go.
+    pub url: String,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A new address for notices.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WebhookEndpointCreated {
+    /// The endpoint.
+    pub endpoint: WebhookEndpointView,
+    /// `whsec_…`, as Standard Webhooks has it: shown in this one reply and never again.
     pub secret: String,
 }
 

@@ -63,6 +63,8 @@ id! {
     SecretId,
     /// An API token.
     TokenId,
+    /// An address that notices are sent to.
+    WebhookEndpointId,
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub use deployment::{
     Actor, ActorKind, Deployment, DeploymentStep, Failure, Progress, StepKind, TargetRef,
 };
 pub use error::{ErrorKind, StepError};
-pub use ids::{DeploymentId, SecretId, ServerId, SiteId, TeamId, TokenId};
+pub use ids::{DeploymentId, SecretId, ServerId, SiteId, TeamId, TokenId, WebhookEndpointId};
 pub use scope::{Role, Scope};
 pub use state::{
     DeploymentStatus, Dispatch, EnvironmentStatus, Outcome, Phase, Settlement, StepStatus,

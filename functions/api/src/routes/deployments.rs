@@ -81,7 +81,7 @@ async fn deployment_list(
         }
     };
     Ok(Json(Page {
-        items: page.items.iter().map(views::deployment).collect(),
+        items: page.items.iter().map(DeploymentView::from).collect(),
         next_cursor: page.next_cursor,
     }))
 }
@@ -95,7 +95,7 @@ async fn deployment_show(
     Id(id): Id<DeploymentId>,
 ) -> Result<Json<DeploymentDetail>, ApiError> {
     caller.need(Scope::DeployRead)?;
-    Ok(Json(views::detail(
+    Ok(Json(DeploymentDetail::from(
         &cloud.records.deployment_snapshot(caller.team, id).await?,
     )))
 }
@@ -193,7 +193,7 @@ async fn changed(
         .records
         .deployment_change_audited(caller.team, id, &audit, decide)
         .await?;
-    Ok(Json(views::detail(&snapshot)))
+    Ok(Json(DeploymentDetail::from(&snapshot)))
 }
 
 fn input<T: DeserializeOwned>(snapshot: &Snapshot) -> Result<T, ApiError> {
@@ -321,7 +321,7 @@ async fn deployment_retry(
     Ok((
         StatusCode::CREATED,
         Json(DeploymentCreated {
-            deployment: views::deployment(&deployment),
+            deployment: DeploymentView::from(&deployment),
             admin_password,
         }),
     )

@@ -9,7 +9,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use contract::{
-    DeploymentCreated, HostKeyConfirm, Page, Plan, Problem, ServerCreate, ServerCreated, ServerView,
+    DeploymentCreated, DeploymentView, HostKeyConfirm, Page, Plan, Problem, ServerCreate,
+    ServerCreated, ServerView,
 };
 use domain::{Scope, SecretId, Server, ServerId, names};
 use kit::Cloud;
@@ -155,7 +156,7 @@ async fn server_create(
         StatusCode::CREATED,
         Json(ServerCreated {
             server: views::server(server),
-            deployment: views::deployment(&deployment),
+            deployment: DeploymentView::from(&deployment),
         }),
     )
         .into_response())
@@ -229,7 +230,7 @@ async fn server_check(
     Ok((
         StatusCode::CREATED,
         Json(DeploymentCreated {
-            deployment: views::deployment(&deployment),
+            deployment: DeploymentView::from(&deployment),
             admin_password: None,
         }),
     )

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use contract::{Page, Plan, Problem, SiteCreate, SiteCreated, SiteView};
+use contract::{DeploymentView, Page, Plan, Problem, SiteCreate, SiteCreated, SiteView};
 use domain::{Scope, SecretId, Server, ServerId, ServerStatus, SiteId, names};
 use kit::Cloud;
 use pipelines::inputs::CreateSite;
@@ -207,7 +207,7 @@ async fn site_create(
         StatusCode::CREATED,
         Json(SiteCreated {
             site: views::site(site),
-            deployment: views::deployment(&deployment),
+            deployment: DeploymentView::from(&deployment),
             admin_password,
         }),
     )
