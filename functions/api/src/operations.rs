@@ -206,6 +206,7 @@ impl Operation {
             team_id: caller.team,
             actor: caller.actor(),
             trigger: caller.trigger,
+            slot: None,
             target: self.target,
             locks: self.locks,
             input: self.input.clone(),

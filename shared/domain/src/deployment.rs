@@ -130,16 +130,32 @@ pub struct Deployment {
     pub retry_of: Option<DeploymentId>,
     /// Goes back to this one.
     pub rollback_of: Option<DeploymentId>,
-    /// Rises with every change of it or its steps.
+    /// Rises by one with every change of it or its steps.
     pub seq: u64,
-    /// How often its machine was started to undo.
+    /// How many of its steps changed with this `seq`.
+    #[serde(default)]
+    pub changed_steps: u32,
+    /// Where it waits while its target is busy: `release:main`. People do not wait, so theirs have none.
+    #[serde(default)]
+    pub slot: Option<String>,
+    /// Since when its machine may be started; absent for as long as it was from the start.
+    #[serde(default, with = "time_text::option")]
+    pub ready_at: Option<Time>,
+    /// How often its machine was started after the first time.
     pub undo_starts: u32,
+    /// How many of these nobody asked for, since a person last did.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 impl Deployment {
     /// In one line, as people read it: "cancelled, undoing".
     pub fn standing(&self) -> String {
         match (self.status.is_finished(), self.settlement) {
+            (false, _) if self.dispatch == Dispatch::Held => "held until its turn".to_string(),
+            (true, Settlement::Settled) if self.outcome == Some(Outcome::Skipped) => {
+                "skipped".to_string()
+            }
             (false, _) | (true, Settlement::Settled) => self.status.to_string(),
             (true, Settlement::Active) => format!("{}, tidying up", self.status),
             (true, Settlement::Stopping) => format!("{}, stopping", self.status),
@@ -214,6 +230,9 @@ pub struct DeploymentStep {
     /// When it ended.
     #[serde(with = "time_text::option")]
     pub finished_at: Option<Time>,
+    /// The deployment's `seq` with which it last changed.
+    #[serde(default)]
+    pub seq: u64,
     /// Of its newest worker.
     #[serde(default)]
     pub fence: u64,

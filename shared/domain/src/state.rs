@@ -85,7 +85,7 @@ state! {
         /// An undo failed: people must look; the lock is kept.
         NeedsAttention,
     }
-    Active => [Stopping, Undoing, Settled],
+    Active => [Stopping, Undoing, Settled, NeedsAttention],
     Stopping => [Undoing, Settled, NeedsAttention],
     Undoing => [Settled, NeedsAttention],
     Settled => [],

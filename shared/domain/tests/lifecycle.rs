@@ -1,8 +1,9 @@
 //! How a deployment moves, at the edges that whole pipelines seldom reach.
 
 use domain::lifecycle::{
-    Begin, Cancel, Change, End, LockEffect, Snapshot, TargetEffect, Worker, acknowledge, begin,
-    cancel, dispatched, finish, note, progress, release, settle, stop, undo_again,
+    Begin, Cancel, Change, End, Execution, LockEffect, Recovery, Snapshot, TargetEffect, Worker,
+    acknowledge, begin, cancel, dispatched, finish, note, progress, recover, release, settle, stop,
+    undo_again,
 };
 use domain::{
     Actor, ActorKind, Deployment, DeploymentId, DeploymentStatus, DeploymentStep, Dispatch,
@@ -41,6 +42,7 @@ fn step(name: &str, order: u32, kind: StepKind) -> DeploymentStep {
         phase: None,
         started_at: None,
         finished_at: None,
+        seq: 1,
         fence: 0,
         deadline: None,
         request_id: None,
@@ -88,7 +90,11 @@ fn queued() -> Snapshot {
         retry_of: None,
         rollback_of: None,
         seq: 1,
+        changed_steps: 0,
+        slot: None,
+        ready_at: None,
         undo_starts: 0,
+        restarts: 0,
     };
     Snapshot {
         deployment,
@@ -285,7 +291,12 @@ fn a_tidy_step_begins_only_after_the_verdict_and_its_silence_is_noted() {
 #[test]
 fn waiting_for_a_dead_worker_to_the_end_is_told_as_its_death() {
     let snapshot = begun(&queued(), "make", false, &worker("a", 60), 1);
-    let (change, first) = stop(&snapshot, Some(failure("step_busy")), at(50)).expect("may");
+    assert_eq!(
+        kind(stop(&snapshot, Some(failure("step_busy")), at(50))),
+        ErrorKind::Busy,
+        "nothing is taken back beside a worker that may live"
+    );
+    let (change, first) = stop(&snapshot, Some(failure("step_busy")), at(61)).expect("may");
     assert_eq!(
         first.as_deref(),
         Some("make"),
@@ -347,7 +358,7 @@ fn an_undo_waits_for_a_verdict_and_is_given_up_only_by_settle() {
     );
     let again = after(
         stuck.clone(),
-        &undo_again(&stuck).expect("may").expect("a change"),
+        &undo_again(&stuck, at(9)).expect("may").expect("a change"),
     );
     assert_eq!(
         (again.deployment.dispatch, again.deployment.undo_starts),
@@ -391,7 +402,7 @@ fn what_is_settled_takes_no_change_from_anybody() {
     ));
     assert!(settle(&settled, at(20)).expect("may").is_none());
     assert!(
-        undo_again(&settled).expect("may").is_none()
+        undo_again(&settled, at(9)).expect("may").is_none()
             && acknowledge(&settled, at(20)).expect("may").is_none()
     );
     assert!(dispatched(&settled).is_none());
@@ -400,4 +411,85 @@ fn what_is_settled_takes_no_change_from_anybody() {
 #[test]
 fn nothing_is_settled_without_a_verdict() {
     assert_eq!(kind(settle(&queued(), at(1))), ErrorKind::Broken);
+}
+
+fn recovered(snapshot: Snapshot, execution: Execution, now: i64) -> Snapshot {
+    match recover(&snapshot, execution, at(now)).expect("may") {
+        Recovery::Write(change) => after(snapshot, &change),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn started() -> Snapshot {
+    let change = dispatched(&queued()).expect("a change");
+    after(queued(), &change)
+}
+
+#[test]
+fn what_is_worked_on_waits_or_was_told_to_people_is_left_alone() {
+    let alone = |snapshot: &Snapshot, execution| {
+        let answer = recover(snapshot, execution, at(5000)).expect("may");
+        assert!(matches!(answer, Recovery::Nothing), "{answer:?}");
+    };
+    alone(&started(), Execution::Running);
+    let mut held = queued();
+    held.deployment.dispatch = Dispatch::Held;
+    alone(&held, Execution::Ended);
+    for settlement in [Settlement::NeedsAttention, Settlement::Settled] {
+        let mut snapshot = started();
+        snapshot.deployment.settlement = settlement;
+        alone(&snapshot, Execution::Ended);
+    }
+}
+
+#[test]
+fn an_execution_that_ended_is_followed_by_one_that_undoes_and_the_lock_is_kept() {
+    let begun = begun(&started(), "make", false, &worker("a", 60), 1);
+    let again = recovered(begun, Execution::Ended, 2);
+    let deployment = &again.deployment;
+    assert_eq!(
+        (deployment.dispatch, deployment.undo_starts),
+        (Dispatch::Ready, 1)
+    );
+    assert!(
+        !deployment.status.is_finished(),
+        "the verdict is the machine's, once its worker is gone"
+    );
+}
+
+#[test]
+fn restarts_that_do_not_help_end_with_people_told() {
+    let mut snapshot = begun(&started(), "make", false, &worker("a", 60), 1);
+    let mut restarts = 0;
+    while snapshot.deployment.settlement != Settlement::NeedsAttention {
+        snapshot = recovered(snapshot, Execution::Ended, 100);
+        if let Some(change) = dispatched(&snapshot) {
+            snapshot = after(snapshot, &change);
+            restarts += 1;
+        }
+        assert!(restarts <= 5, "it gives up");
+    }
+    assert_eq!(snapshot.deployment.status, DeploymentStatus::Failed);
+    let left = snapshot.deployment.attention.expect("what is left");
+    assert!(left.contains("make"), "{left}");
+}
+
+#[test]
+fn one_that_could_not_be_started_is_started_again_and_after_ten_minutes_fails_untouched() {
+    let answer = recover(&queued(), Execution::Ended, at(300)).expect("may");
+    assert!(matches!(answer, Recovery::Start), "{answer:?}");
+    let Recovery::Write(change) = recover(&queued(), Execution::Ended, at(700)).expect("may")
+    else {
+        panic!("it gives up")
+    };
+    assert_eq!(change.locks, LockEffect::Free);
+    let failed = after(queued(), &change);
+    assert_eq!(
+        (
+            failed.deployment.status,
+            failed.deployment.settlement,
+            failed.deployment.error.expect("why").code.as_str()
+        ),
+        (DeploymentStatus::Failed, Settlement::Settled, "not_started")
+    );
 }

@@ -20,6 +20,8 @@ pub struct Asked {
     pub actor: Actor,
     /// By what.
     pub trigger: Trigger,
+    /// For an automatic trigger: the branch or schedule.
+    pub slot: Option<String>,
     /// On what.
     pub target: TargetRef,
     /// What is locked meanwhile.
@@ -54,6 +56,10 @@ pub fn deployment(
                 | Creates(TargetKind::Environment)
         )
     });
+    let slot = asked.trigger.is_automatic().then(|| {
+        let of = asked.slot.as_deref().unwrap_or_default();
+        format!("{}:{of}", pipeline.name)
+    });
     let mut locks = asked.locks;
     locks.sort();
     locks.dedup();
@@ -86,7 +92,11 @@ pub fn deployment(
         retry_of: None,
         rollback_of: None,
         seq: 1,
+        changed_steps: 0,
+        slot,
+        ready_at: None,
         undo_starts: 0,
+        restarts: 0,
     };
     Ok((deployment, steps(pipeline, &asked.input)))
 }
@@ -123,6 +133,7 @@ pub fn steps(pipeline: &Pipeline, input: &Value) -> Vec<DeploymentStep> {
                 phase: step.phase,
                 started_at: None,
                 finished_at: None,
+                seq: 1,
                 fence: 0,
                 deadline: None,
                 request_id: None,

@@ -2,19 +2,23 @@
 //! idempotency key and the audit entry.
 //!
 //! Promise: all of it or nothing. When it is refused, the caller's own idempotency key decides first, then the locks, then the claims.
+//! An automatic one that finds its target busy waits in a slot of the lock, and may replace an older one there.
 
 use crate::deployments::{deployment_item, input_item};
 use crate::item::{Item, item, record, s};
 use crate::transact::Written;
 use crate::{AuditEntry, Records, RecordsError, keys};
-use domain::{Deployment, DeploymentId, DeploymentStep, LockKey, Server, Site, TeamId, Time};
+use domain::lifecycle::{Arrival, Change, Lock, Slot, lock};
+use domain::{
+    Deployment, DeploymentId, DeploymentStep, Dispatch, LockKey, Server, Site, TeamId, Time,
+};
 use serde::{Deserialize, Serialize};
 
 /// A repeat of a call within this time answers as the first did.
 const IDEMPOTENCY_DAYS: i64 = 1;
 
-/// How often a creation that met another one reads and tries again.
-const ATTEMPTS: u32 = 8;
+/// How often a creation that met another one reads and tries again: fifty at once on one target get through.
+const ATTEMPTS: u32 = 20;
 
 /// Everything that comes to be together.
 #[derive(Debug, Clone)]
@@ -87,16 +91,25 @@ struct StoredKey {
     expires_at: i64,
 }
 
-#[derive(Deserialize)]
-struct StoredLock {
-    #[serde(default)]
-    holder: Option<DeploymentId>,
-    #[serde(default)]
-    operation_name: Option<String>,
-    #[serde(default)]
-    since: Option<String>,
-    #[serde(default)]
-    fence: u64,
+/// How it is to be written, by what was read.
+enum Decided {
+    Repeat(DeploymentId),
+    New(Locking),
+}
+
+/// What it does to its locks.
+enum Locking {
+    /// It becomes the holder of all of them.
+    Take,
+    /// It waits in a slot of its only one.
+    Wait {
+        key: LockKey,
+        read: Box<Lock>,
+        slots: Vec<Slot>,
+        replaced: Option<Box<Change>>,
+    },
+    /// It is recorded as one that never runs.
+    Skip(String),
 }
 
 /// What became of a creation.
@@ -142,10 +155,20 @@ impl Records {
         mut new: NewDeployment,
     ) -> Result<Created, CreateRefused> {
         for attempt in 0..ATTEMPTS {
-            if let Some(repeat) = self.decide(&mut new).await? {
-                return Ok(Created::Repeat(repeat));
-            }
-            if self.write_all(self.creation_writes(&new)?).await? == Written::All {
+            let locking = match self.decide(&mut new).await {
+                Ok(Decided::Repeat(repeat)) => return Ok(Created::Repeat(repeat)),
+                Ok(Decided::New(locking)) => locking,
+                Err(CreateRefused::Records(RecordsError::Contended)) => {
+                    Self::jitter(attempt).await;
+                    continue;
+                }
+                Err(refused) => return Err(refused),
+            };
+            if self
+                .write_all(self.creation_writes(&new, &locking)?)
+                .await?
+                == Written::All
+            {
                 return Ok(Created::New(new.deployment.id));
             }
             Self::jitter(attempt).await;
@@ -154,7 +177,7 @@ impl Records {
     }
 
     /// Read what could be in the way, in the order that decides; raise the fence above every lock's.
-    async fn decide(&self, new: &mut NewDeployment) -> Result<Option<DeploymentId>, CreateRefused> {
+    async fn decide(&self, new: &mut NewDeployment) -> Result<Decided, CreateRefused> {
         let deployment = &mut new.deployment;
         let team = deployment.team_id;
         let idempotency_key = new
@@ -189,27 +212,33 @@ impl Records {
             let stored: StoredKey = record(stored)?;
             if stored.expires_at > deployment.created_at.timestamp() {
                 return if stored.body_hash == mine.body_hash {
-                    Ok(Some(stored.deployment_id))
+                    Ok(Decided::Repeat(stored.deployment_id))
                 } else {
                     Err(CreateRefused::KeyReused)
                 };
             }
         }
-        deployment.fence = 0;
-        for lock in &deployment.locks {
-            let Some(stored) = at(&keys::lock(team, lock)) else {
-                continue;
-            };
-            let stored: StoredLock = record(stored)?;
-            if let Some(holder) = stored.holder {
-                return Err(CreateRefused::Held {
-                    deployment_id: holder,
-                    operation_name: stored.operation_name.unwrap_or_default(),
-                    since: stored.since.and_then(|since| since.parse().ok()),
-                });
+        let locks: Vec<(LockKey, Lock)> = deployment
+            .locks
+            .iter()
+            .map(|key| {
+                let stored = at(&keys::lock(team, key)).map(record).transpose()?;
+                Ok((key.clone(), stored.unwrap_or_default()))
+            })
+            .collect::<Result<_, RecordsError>>()?;
+        let busy = locks.iter().find(|(_, lock)| lock.holder.is_some());
+        let locking = match busy {
+            None => {
+                let fences = locks.iter().map(|(_, lock)| lock.fence);
+                deployment.fence = fences.max().unwrap_or_default();
+                Locking::Take
             }
-            deployment.fence = deployment.fence.max(stored.fence);
-        }
+            Some((key, lock)) => self.wait(deployment, key, lock).await?,
+        };
+        deployment.dispatch = match locking {
+            Locking::Take => Dispatch::Ready,
+            Locking::Wait { .. } | Locking::Skip(_) => Dispatch::Held,
+        };
         for claim in &new.claims {
             if at(&keys::claim(team, &claim.name)).is_some() {
                 return Err(CreateRefused::Taken(claim.clone()));
@@ -225,19 +254,85 @@ impl Records {
         {
             return Err(CreateRefused::TargetExists);
         }
-        Ok(None)
+        Ok(Decided::New(locking))
+    }
+
+    /// What becomes of one that finds this lock held.
+    async fn wait(
+        &self,
+        deployment: &Deployment,
+        key: &LockKey,
+        lock: &Lock,
+    ) -> Result<Locking, CreateRefused> {
+        let refused = || match lock.holder {
+            Some(deployment_id) => CreateRefused::Held {
+                deployment_id,
+                operation_name: lock.operation_name.clone().unwrap_or_default(),
+                since: lock.since,
+            },
+            None => CreateRefused::Records(RecordsError::Contended),
+        };
+        match lock.arrive(deployment) {
+            Arrival::Takes | Arrival::Refused => Err(refused()),
+            // With several locks it would have to wait for all of them at once: such an operation is a person's.
+            Arrival::Waits { .. } if deployment.locks.len() > 1 => Err(refused()),
+            Arrival::Skipped(reason) => Ok(Locking::Skip(reason)),
+            Arrival::Waits { slots, replaced } => {
+                let replaced = match replaced {
+                    None => None,
+                    Some(id) => {
+                        let old = self.deployment(deployment.team_id, id).await?;
+                        let reason = format!("replaced by {}", deployment.id);
+                        let change = lock::skipped(&old, reason, deployment.created_at);
+                        // A slot and what waits in it change together: one that does not wait is a slot read too late.
+                        Some(Box::new(change.map_err(|_| RecordsError::Contended)?))
+                    }
+                };
+                Ok(Locking::Wait {
+                    key: key.clone(),
+                    read: Box::new(lock.clone()),
+                    slots,
+                    replaced,
+                })
+            }
+        }
     }
 
     fn creation_writes(
         &self,
         new: &NewDeployment,
+        locking: &Locking,
     ) -> Result<Vec<crate::transact::Write>, RecordsError> {
-        let deployment = &new.deployment;
+        let mut deployment = new.deployment.clone();
         let (team, id) = (deployment.team_id, deployment.id);
+        deployment.changed_steps = u32::try_from(new.steps.len()).unwrap_or(u32::MAX);
         let mut writes = Vec::new();
-        for lock in &deployment.locks {
-            writes.push(self.take_lock(team, lock, deployment)?);
+        match locking {
+            Locking::Take => {
+                for lock in &deployment.locks {
+                    writes.push(self.take_lock(team, lock, &deployment)?);
+                }
+            }
+            Locking::Wait {
+                key,
+                read,
+                slots,
+                replaced,
+            } => {
+                writes.push(self.set_slots(team, key, read, slots)?);
+                if let Some(change) = replaced {
+                    writes.extend(self.changed(change)?);
+                }
+            }
+            Locking::Skip(reason) => {
+                let skipped = lock::skipped(&deployment, reason.clone(), deployment.created_at);
+                deployment = skipped
+                    .map_err(|error| RecordsError::Malformed(error.chain(), None))?
+                    .deployment;
+                deployment.seq = 1;
+            }
         }
+        let deployment = &deployment;
         writes.push(self.put_new(deployment_item(deployment)?)?);
         writes.push(self.put_new(input_item(team, id, &new.input))?);
         for step in &new.steps {
@@ -291,16 +386,19 @@ impl Records {
         )
     }
 
+    /// A lock as it stands.
+    pub async fn lock(&self, team: TeamId, lock: &LockKey) -> Result<Lock, RecordsError> {
+        let stored = self.get(keys::lock(team, lock)).await?;
+        Ok(stored.map(record).transpose()?.unwrap_or_default())
+    }
+
     /// Which deployment holds a lock.
     pub async fn lock_holder(
         &self,
         team: TeamId,
         lock: &LockKey,
     ) -> Result<Option<DeploymentId>, RecordsError> {
-        let Some(stored) = self.get(keys::lock(team, lock)).await? else {
-            return Ok(None);
-        };
-        Ok(record::<StoredLock>(stored)?.holder)
+        Ok(self.lock(team, lock).await?.holder)
     }
 
     /// Whose a claim is.

@@ -6,8 +6,8 @@ use crate::item::{item, key, record, s};
 use crate::transact::{Write, Written};
 use crate::{AuditEntry, Records, RecordsError, keys};
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::lifecycle::{Change, LockEffect, Snapshot, TargetEffect};
-use domain::{Deployment, DeploymentId, DeploymentStep, Settlement, TargetKind, TeamId};
+use domain::lifecycle::{Change, Lock, LockEffect, Slot, Snapshot, TargetEffect, lock};
+use domain::{Deployment, DeploymentId, DeploymentStep, LockKey, Settlement, TargetKind, TeamId};
 
 /// How often a write over a changing record is tried before others are let through.
 const ATTEMPTS: u32 = 12;
@@ -22,6 +22,16 @@ pub enum Applied {
 }
 
 impl Records {
+    /// A deployment alone.
+    pub async fn deployment(
+        &self,
+        team: TeamId,
+        id: DeploymentId,
+    ) -> Result<Deployment, RecordsError> {
+        let stored = self.get(keys::deployment(team, id)).await?;
+        record(stored.ok_or(RecordsError::NotFound("deployment"))?)
+    }
+
     /// A deployment with its input and steps, in one consistent read.
     pub async fn deployment_snapshot(
         &self,
@@ -62,32 +72,30 @@ impl Records {
     ) -> Result<Applied, RecordsError> {
         let deployment = &change.deployment;
         let (team, id) = (deployment.team_id, deployment.id);
-        let seen = (
-            "seq = :seq",
-            vec![(":seq", Self::number(deployment.seq - 1))],
-        );
-        let mut writes = vec![self.put(deployment_item(deployment)?, Some(seen))?];
-        for step in &change.steps {
-            let at = keys::step(team, id, step.kind, step.sort_order, &step.name);
-            writes.push(self.put(item(at, step)?, None)?);
-        }
+        let mut writes = self.changed(change)?;
         for lock in &deployment.locks {
-            let at = keys::lock(team, lock);
-            let me = (":me", s(id.to_string()));
             match change.locks {
                 LockEffect::Keep => {}
                 LockEffect::Fence => writes.push(self.update(
-                    at,
+                    keys::lock(team, lock),
                     "SET fence = :fence",
                     "holder = :me AND fence < :fence",
-                    vec![me, (":fence", Self::number(deployment.fence))],
+                    vec![
+                        (":me", s(id.to_string())),
+                        (":fence", Self::number(deployment.fence)),
+                    ],
                 )?),
-                LockEffect::Free => writes.push(self.update(
-                    at,
-                    "REMOVE holder, since, operation_name",
-                    "holder = :me",
-                    vec![me],
-                )?),
+                LockEffect::Free => match self.pass_on(deployment, lock).await? {
+                    Some(passed) => writes.extend(passed),
+                    None => return Ok(Applied::No),
+                },
+                LockEffect::Leave => {
+                    let read = self.lock(team, lock).await?;
+                    if !read.slots.iter().any(|slot| slot.deployment_id == id) {
+                        return Ok(Applied::No);
+                    }
+                    writes.push(self.set_slots(team, lock, &read, &read.left_by(id))?);
+                }
             }
         }
         writes.extend(self.target_writes(deployment, change.target)?);
@@ -98,6 +106,100 @@ impl Records {
             Written::All => Applied::Yes,
             Written::Nothing => Applied::No,
         })
+    }
+
+    /// The deployment and the steps of a change, over the state it was made from.
+    pub(crate) fn changed(&self, change: &Change) -> Result<Vec<Write>, RecordsError> {
+        let mut deployment = change.deployment.clone();
+        let (team, id) = (deployment.team_id, deployment.id);
+        deployment.changed_steps = u32::try_from(change.steps.len()).unwrap_or(u32::MAX);
+        let seen = (
+            "seq = :seq",
+            vec![(":seq", Self::number(deployment.seq - 1))],
+        );
+        let mut writes = vec![self.put(deployment_item(&deployment)?, Some(seen))?];
+        for step in &change.steps {
+            let at = keys::step(team, id, step.kind, step.sort_order, &step.name);
+            let mut step = step.clone();
+            step.seq = deployment.seq;
+            writes.push(self.put(item(at, &step)?, None)?);
+        }
+        Ok(writes)
+    }
+
+    /// The holder is done with its lock: it goes to the next one that waits, or is free. None when what waits changed
+    /// between two reads.
+    async fn pass_on(
+        &self,
+        holder: &Deployment,
+        key: &LockKey,
+    ) -> Result<Option<Vec<Write>>, RecordsError> {
+        let team = holder.team_id;
+        let lock = self.lock(team, key).await?;
+        let me = (":me", s(holder.id.to_string()));
+        let Some(next) = lock.next() else {
+            // An empty list is what a slot that was left leaves behind.
+            return Ok(Some(vec![self.update(
+                keys::lock(team, key),
+                "REMOVE holder, since, operation_name, slots",
+                "holder = :me AND (attribute_not_exists(slots) OR size(slots) = :none)",
+                vec![me, (":none", Self::number(0))],
+            )?]));
+        };
+        let held = self.deployment(team, next).await?;
+        let settled_at = holder.settled_at.unwrap_or(holder.created_at);
+        let Some(promoted) = lock::promoted(&held, holder.fence, settled_at) else {
+            return Ok(None);
+        };
+        let turn = Change {
+            deployment: promoted,
+            steps: Vec::new(),
+            locks: LockEffect::Keep,
+            target: TargetEffect::None,
+        };
+        let mut writes = self.changed(&turn)?;
+        writes.push(self.update(
+            keys::lock(team, key),
+            "SET holder = :next, since = :since, operation_name = :operation, slots = :slots",
+            "holder = :me AND slots = :seen",
+            vec![
+                me,
+                (":next", s(next.to_string())),
+                (":since", s(domain::rfc3339(settled_at))),
+                (":operation", s(held.operation_name.clone())),
+                (":slots", slots_value(&lock.left_by(next))?),
+                (":seen", slots_value(&lock.slots)?),
+            ],
+        )?);
+        Ok(Some(writes))
+    }
+
+    /// Change who waits for a lock that is held, over the slots as they were read.
+    pub(crate) fn set_slots(
+        &self,
+        team: TeamId,
+        key: &LockKey,
+        read: &Lock,
+        slots: &[Slot],
+    ) -> Result<Write, RecordsError> {
+        let holder = read.holder.ok_or(RecordsError::Contended)?;
+        let mut values = vec![
+            (":holder", s(holder.to_string())),
+            (":slots", slots_value(slots)?),
+        ];
+        let seen = if read.slots.is_empty() {
+            values.push((":none", Self::number(0)));
+            "(attribute_not_exists(slots) OR size(slots) = :none)"
+        } else {
+            values.push((":seen", slots_value(&read.slots)?));
+            "slots = :seen"
+        };
+        self.update(
+            keys::lock(team, key),
+            "SET slots = :slots",
+            &format!("holder = :holder AND {seen}"),
+            values,
+        )
     }
 
     /// Read, decide, write; again when something changed meanwhile. `decide` answers None for nothing to write.
@@ -190,6 +292,11 @@ impl Records {
             }
         }
     }
+}
+
+fn slots_value(slots: &[Slot]) -> Result<AttributeValue, RecordsError> {
+    serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(slots)
+        .map_err(|error| RecordsError::Malformed("slots".to_string(), Some(Box::new(error))))
 }
 
 /// The state after a change was written over a snapshot.

@@ -86,6 +86,7 @@ impl Bench {
             team_id: self.team,
             actor: actor.clone(),
             trigger: Trigger::Api,
+            slot: None,
             target: TargetRef {
                 kind,
                 id: id.to_string(),
@@ -225,11 +226,12 @@ impl Bench {
 
     /// A person tries the undos again.
     pub async fn undo_again(&self, id: DeploymentId) -> End {
+        let now = self.cloud.clock.now();
         let changed = self
             .cloud
             .records
             .deployment_change(self.team, id, |snapshot| {
-                Ok::<_, StepError>((lifecycle::undo_again(snapshot)?, ()))
+                Ok::<_, StepError>((lifecycle::undo_again(snapshot, now)?, ()))
             })
             .await;
         changed.expect("it needs attention");

@@ -136,7 +136,8 @@ async fn deployment_undo(
     _body: Body<Empty>,
 ) -> Result<(StatusCode, Json<DeploymentDetail>), ApiError> {
     caller.need(Scope::DeployCancel)?;
-    let decide = |snapshot: &Snapshot| needs_attention(lifecycle::undo_again(snapshot)?);
+    let now = cloud.clock.now();
+    let decide = |snapshot: &Snapshot| needs_attention(lifecycle::undo_again(snapshot, now)?);
     Ok((
         StatusCode::ACCEPTED,
         changed(&cloud, &caller, id, "deployment.undo", "", decide).await?,

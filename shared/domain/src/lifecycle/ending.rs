@@ -1,6 +1,6 @@
 //! How deployments end: stop, note, settle, and what people say: cancel, undo again, acknowledge.
 
-use super::rules::{STEP_BUSY, fail, set_settlement, set_status, set_step};
+use super::rules::{STEP_BUSY, WORKER_ALIVE, fail, set_settlement, set_status, set_step};
 use super::{Cancel, Change, LockEffect, Snapshot, TargetEffect};
 use crate::{
     Deployment, DeploymentStatus, DeploymentStep, Dispatch, ErrorKind, Failure, Outcome,
@@ -20,6 +20,13 @@ pub fn stop(
         Settlement::Settled => return Err(StepError::stale("this deployment is settled")),
         _ if deployment.status == DeploymentStatus::Completed => return Ok((None, None)),
         _ => {}
+    }
+    // An execution may be stopped while its worker is at work: nothing is taken back beside it.
+    if let Some(worker) = living_worker(snapshot, now) {
+        return Err(StepError::busy(
+            WORKER_ALIVE,
+            format!("the worker of {worker} may be at work still"),
+        ));
     }
     let mut steps = Vec::new();
     if !deployment.status.is_finished() {
@@ -63,6 +70,20 @@ pub fn stop(
     Ok(((!unchanged).then_some(change), first))
 }
 
+/// The forward step whose worker is not known to be gone.
+fn living_worker(snapshot: &Snapshot, now: Time) -> Option<&str> {
+    let alive = |step: &&DeploymentStep| {
+        step.kind == StepKind::Step
+            && step.status == StepStatus::Running
+            && step.deadline.is_some_and(|deadline| deadline > now)
+    };
+    snapshot
+        .steps
+        .iter()
+        .find(alive)
+        .map(|step| step.name.as_str())
+}
+
 /// A tidy step's machine state failed without a word of its worker: a warning on a completed deployment.
 pub fn note(
     snapshot: &Snapshot,
@@ -91,7 +112,7 @@ pub fn note(
 
 /// Nothing more will happen: free the locks, or say that people must look.
 pub fn settle(snapshot: &Snapshot, now: Time) -> Result<Option<Change>, StepError> {
-    let mut deployment = snapshot.changed();
+    let deployment = snapshot.changed();
     if deployment.settlement == Settlement::Settled {
         return Ok(None);
     }
@@ -105,15 +126,24 @@ pub fn settle(snapshot: &Snapshot, now: Time) -> Result<Option<Change>, StepErro
     if deployment.status == DeploymentStatus::Completed || left.is_empty() {
         return end(deployment, now).map(Some);
     }
+    needs_attention(snapshot, deployment, now).map(Some)
+}
+
+/// People must look: the lock stays, and the record says what is left.
+pub(super) fn needs_attention(
+    snapshot: &Snapshot,
+    mut deployment: Deployment,
+    now: Time,
+) -> Result<Change, StepError> {
     set_settlement(&mut deployment, Settlement::NeedsAttention)?;
     let given_up = given_up(snapshot, now)?;
-    deployment.attention = Some(what_is_left(snapshot, &left, &given_up));
-    Ok(Some(Change {
+    deployment.attention = Some(what_is_left(snapshot, &snapshot.left_to_undo(), &given_up));
+    Ok(Change {
         deployment,
         steps: given_up,
         locks: LockEffect::Keep,
         target: TargetEffect::None,
-    }))
+    })
 }
 
 /// Undos that still wait for another try have had their last one.
@@ -143,6 +173,10 @@ fn what_is_left(
     left: &[&DeploymentStep],
     given_up: &[DeploymentStep],
 ) -> String {
+    if left.is_empty() {
+        return "Nothing is left to take back, but the deployment could not be settled."
+            .to_string();
+    }
     let titles: Vec<_> = left
         .iter()
         .map(|step| format!("\u{201c}{}\u{201d}", step.title))
@@ -162,7 +196,7 @@ fn what_is_left(
     format!("Not taken back: {}.{why}", titles.join(", "))
 }
 
-fn end(mut deployment: Deployment, now: Time) -> Result<Change, StepError> {
+pub(super) fn end(mut deployment: Deployment, now: Time) -> Result<Change, StepError> {
     set_settlement(&mut deployment, Settlement::Settled)?;
     deployment.settled_at = Some(now);
     let target = match (deployment.creates_target, deployment.status) {
@@ -196,7 +230,12 @@ pub fn cancel(snapshot: &Snapshot, by: &str, now: Time) -> Result<Cancel, StepEr
     });
     deployment.finished_at = Some(now);
     let change = if never_began {
-        end(deployment, now)?
+        let held = deployment.dispatch == Dispatch::Held;
+        let mut change = end(deployment, now)?;
+        if held {
+            change.locks = LockEffect::Leave;
+        }
+        change
     } else {
         set_settlement(&mut deployment, Settlement::Stopping)?;
         Change {
@@ -210,14 +249,16 @@ pub fn cancel(snapshot: &Snapshot, by: &str, now: Time) -> Result<Cancel, StepEr
 }
 
 /// Try the undos again, after a person mended what stopped them. None when it does not need attention.
-pub fn undo_again(snapshot: &Snapshot) -> Result<Option<Change>, StepError> {
+pub fn undo_again(snapshot: &Snapshot, now: Time) -> Result<Option<Change>, StepError> {
     if snapshot.deployment.settlement != Settlement::NeedsAttention {
         return Ok(None);
     }
     let mut deployment = snapshot.changed();
     set_settlement(&mut deployment, Settlement::Undoing)?;
     deployment.dispatch = Dispatch::Ready;
+    deployment.ready_at = Some(now);
     deployment.undo_starts += 1;
+    deployment.restarts = 0;
     deployment.attention = None;
     Ok(Some(Change {
         deployment,

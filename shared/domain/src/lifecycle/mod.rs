@@ -4,10 +4,14 @@
 //! nothing else changed meanwhile; otherwise the caller reads again and asks again. So what holds here holds in the table.
 
 mod ending;
+pub mod lock;
+pub mod recovery;
 mod rules;
 mod worker;
 
 pub use ending::{acknowledge, cancel, dispatched, note, settle, stop, undo_again};
+pub use lock::{Arrival, Lock, Slot};
+pub use recovery::{Execution, Recovery, recover};
 pub use worker::{begin, finish, progress, release};
 
 use crate::{Deployment, DeploymentStep, Failure, StepKind, StepStatus, Time};
@@ -38,15 +42,17 @@ pub struct Change {
     pub target: TargetEffect,
 }
 
-/// What a change does to the locks; each demands that the deployment still holds them.
+/// What a change does to the locks; all but the last demand that the deployment still holds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockEffect {
     /// Nothing.
     Keep,
     /// The deployment's fence becomes the lock's.
     Fence,
-    /// They are free for the next one.
+    /// They go to the next one that waits, or are free.
     Free,
+    /// The deployment waits for them no more.
+    Leave,
 }
 
 /// What a change does to the record of the target that the deployment makes.

@@ -9,6 +9,8 @@ use crate::{
 
 /// Another worker has the step.
 pub(super) const STEP_BUSY: &str = "step_busy";
+/// Nothing is taken back while a step's worker may be at work.
+pub(super) const WORKER_ALIVE: &str = "worker_alive";
 
 pub(super) fn illegal<S: Transitions>(what: &str, from: S, to: S) -> StepError {
     StepError::broken(format!(

@@ -111,6 +111,7 @@ fn undo_of(step: &DeploymentStep, name: &str) -> DeploymentStep {
         phase: None,
         started_at: None,
         finished_at: None,
+        seq: 0,
         fence: 0,
         deadline: None,
         request_id: None,
