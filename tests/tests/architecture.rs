@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What each crate may depend on, of ours.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 23] = [
     ("domain", &[]),
     ("protocol", &[]),
     ("contract", &["domain"]),
@@ -27,6 +27,9 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ),
     ("dispatcher", &["domain", "kit", "records"]),
     ("settle", &["domain", "kit", "records"]),
+    ("sweeper", &["domain", "kit", "records"]),
+    ("live", &["contract", "domain", "kit", "records"]),
+    ("notifier", &["contract", "domain", "kit", "records"]),
     (
         "steps",
         &["domain", "kit", "pipelines", "protocol", "records", "sites"],
@@ -37,8 +40,8 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("backups", &[]),
 ];
 
-/// Who may make clients of AWS: the records, the kit that makes them, the dispatcher, and the tools around.
-const KNOWS_AWS: [&str; 6] = ["records", "kit", "dispatcher", "xtask", "testkit", "e2e"];
+/// Who may make clients of AWS: the records, the kit that makes them, and the tools around.
+const KNOWS_AWS: [&str; 5] = ["records", "kit", "xtask", "testkit", "e2e"];
 
 fn packages() -> Vec<Package> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");

@@ -54,6 +54,7 @@ fn routes() -> OpenApiRouter<Cloud> {
         .merge(routes::sites::routes())
         .merge(routes::deployments::routes())
         .merge(routes::tokens::routes())
+        .merge(routes::live::routes())
         .merge(routes::audit::routes())
 }
 

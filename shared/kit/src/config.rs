@@ -13,6 +13,10 @@ pub struct Config {
     pub key_id: String,
     /// What a machine's ARN begins with; the pipeline's name follows.
     pub machine_prefix: String,
+    /// The stack's name, which its metrics carry.
+    pub stack: String,
+    /// The live channel's WebSocket address.
+    pub live_url: String,
     /// Where WordPress comes from: a URL of a .tar.gz, or `directory:/path` on the server.
     pub wordpress_source: String,
     /// The name under which sites without a domain answer: `{ip}` is the server's address.
@@ -50,6 +54,8 @@ impl Config {
             secrets_table: optional("SECRETS_TABLE", ""),
             key_id: optional("KEY_ID", ""),
             machine_prefix: optional("MACHINE_PREFIX", ""),
+            stack: optional("STACK", ""),
+            live_url: optional("LIVE_URL", ""),
             wordpress_source: optional("WORDPRESS_SOURCE", WORDPRESS_LATEST),
             site_domain: optional("SITE_DOMAIN", SITE_DOMAIN),
         })

@@ -14,6 +14,10 @@
 //! | server, site | `TEAM#t` | `SERVER#id`, `SITE#id` | its id; the team's list by prefix |
 //! | token of a team | `TEAM#t` | `TOKEN#id` | the team's list by prefix |
 //! | token by hash | `TOKEN#hash` | `TOKEN` | every request |
+//! | live ticket | `TICKET#hash` | `TICKET` | a connection that opens; expires |
+//! | live connection | `CONNECTION#id` | `CONNECTION` | what it says, its end; expires |
+//! | connection of a token | `TEAM#t#CONNECTIONS` | `TOKEN#id#CONNECTION#id` | a token's revocation; expires |
+//! | subscription | `TEAM#t#TOPIC#deployment:id` | `CONNECTION#id` | the notifier, by topic; expires |
 //! | audit entry | `TEAM#t#AUDIT` | its ULID | the team, newest first |
 //! | secret (own table) | `TEAM#t` | `SECRET#id` | its id; expires |
 //!
@@ -88,6 +92,32 @@ pub fn token(team_id: TeamId, id: TokenId) -> Key {
 /// Of a token by the hash of its secret.
 pub fn token_hash(hash: &str) -> Key {
     (format!("TOKEN#{hash}"), "TOKEN".to_string())
+}
+/// Of a ticket by the hash of its secret.
+pub fn ticket(hash: &str) -> Key {
+    (format!("TICKET#{hash}"), "TICKET".to_string())
+}
+/// Of a connection by API Gateway's id.
+pub fn connection(id: &str) -> Key {
+    (format!("CONNECTION#{id}"), "CONNECTION".to_string())
+}
+/// Of a connection under the token that opened it; with no id, what all of them begin with.
+pub fn token_connection(team: TeamId, token: TokenId, id: &str) -> Key {
+    (
+        format!("TEAM#{team}#CONNECTIONS"),
+        format!("TOKEN#{token}#CONNECTION#{id}"),
+    )
+}
+/// Of who listens to a topic.
+pub fn topic_partition(team: TeamId, topic: &str) -> String {
+    format!("TEAM#{team}#TOPIC#{topic}")
+}
+/// Of one that listens to a topic.
+pub fn subscription(team: TeamId, topic: &str, connection: &str) -> Key {
+    (
+        topic_partition(team, topic),
+        format!("CONNECTION#{connection}"),
+    )
 }
 /// Of a team's audit trail.
 pub fn audit_partition(team: TeamId) -> String {

@@ -9,9 +9,11 @@ mod error;
 mod history;
 mod item;
 pub mod keys;
+mod live;
 mod secrets;
 mod servers;
 mod sites;
+pub mod stream;
 mod table;
 mod tokens;
 mod transact;
@@ -21,7 +23,9 @@ pub use create::{Claim, CreateRefused, Created, Idempotency, NewDeployment, Targ
 pub use deployments::{Applied, merged};
 pub use error::RecordsError;
 pub use history::Page;
+pub use live::{Connection, TOPICS_LIMIT, Ticket};
 pub use secrets::SealedSecret;
+pub use stream::StreamChange;
 pub use table::{INDEXES, create_records_table, create_secrets_table};
 pub use tokens::TokenRecord;
 

@@ -8,7 +8,7 @@ use crate::keys::Key;
 use crate::{Records, RecordsError};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
 use std::time::Duration;
 
 /// What became of a transaction.
@@ -67,6 +67,40 @@ impl Records {
                 .set_key(Some(key(at)))
                 .build()
                 .map(|delete| TransactWriteItem::builder().delete(delete).build()),
+        )
+    }
+
+    /// Delete an item that is as it must be.
+    pub(crate) fn delete_if(
+        &self,
+        at: Key,
+        condition: &str,
+        values: Vec<(&str, aws_sdk_dynamodb::types::AttributeValue)>,
+    ) -> Result<Write, RecordsError> {
+        let mut delete = Delete::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(at)))
+            .condition_expression(condition);
+        for (name, value) in values {
+            delete = delete.expression_attribute_values(name, value);
+        }
+        Self::build(
+            delete
+                .build()
+                .map(|delete| TransactWriteItem::builder().delete(delete).build()),
+        )
+    }
+
+    /// Demand that an item is there.
+    pub(crate) fn check_exists(&self, at: Key) -> Result<Write, RecordsError> {
+        let check = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(at)))
+            .condition_expression("attribute_exists(pk)");
+        Self::build(
+            check
+                .build()
+                .map(|check| TransactWriteItem::builder().condition_check(check).build()),
         )
     }
 

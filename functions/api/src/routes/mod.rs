@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod deployments;
 pub mod health;
+pub mod live;
 pub mod servers;
 pub mod sites;
 pub mod tokens;
