@@ -62,7 +62,7 @@ pub fn read(command: &mut Command) -> Result<String> {
 }
 
 /// The functions that every stack has beside its steps.
-pub const SERVICES: [&str; 3] = ["api", "dispatcher", "settle"];
+pub const SERVICES: [&str; 6] = ["api", "dispatcher", "live", "notifier", "settle", "sweeper"];
 
 /// The names of all functions' binaries.
 pub fn functions() -> Vec<String> {
@@ -80,9 +80,9 @@ pub fn all() -> Result<()> {
     let mut build = Command::new(env!("CARGO"));
     build
         .current_dir(root())
-        .args(["build", "--quiet", "-p", "steps", "-p", "cli"]);
-    for service in SERVICES {
-        build.args(["-p", service]);
+        .args(["build", "--quiet", "--bin", "triphammer"]);
+    for function in functions() {
+        build.args(["--bin", &function]);
     }
     run(&mut build)?;
     agent()

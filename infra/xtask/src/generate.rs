@@ -42,7 +42,7 @@ fn files() -> Result<Vec<(PathBuf, String)>> {
         read(
             Command::new(env!("CARGO"))
                 .current_dir(&root)
-                .args(["run", "--quiet", "-p", "api", "--", "openapi"]),
+                .args(["run", "--quiet", "--bin", "api", "--", "openapi"]),
         )?,
     ));
     let readme = root.join("README.md");

@@ -47,7 +47,7 @@ pub async fn test() -> Result<()> {
         "e2e",
         "--all-features",
     ]))?;
-    run(&mut cargo(&["test", "-p", "e2e", "--test", "architecture"]))?;
+    run(&mut cargo(&["test", "--test", "architecture"]))?;
     end_to_end().await
 }
 
@@ -74,7 +74,7 @@ async fn on_a_stack(name: &str) -> Result<()> {
     say("the launcher's corrections");
     ministack::test()?;
     say("the records on the local stack");
-    run(cargo(&["test", "-p", "records"]).env("TRIPHAMMER_DYNAMODB_ENDPOINT", &up.endpoint))?;
+    run(cargo(&["test", "--test", "suite", "--test", "held"]).env("TRIPHAMMER_DYNAMODB_ENDPOINT", &up.endpoint))?;
     say("booting the servers");
     let lab = Lab::up(name, 1)?;
     lab.neighbour("srv1", "neighbour.test")?;
@@ -83,8 +83,6 @@ async fn on_a_stack(name: &str) -> Result<()> {
     say("end to end, on real servers");
     run(cargo(&[
         "test",
-        "-p",
-        "e2e",
         "--test",
         "sites",
         "--test",

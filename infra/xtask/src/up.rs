@@ -51,7 +51,9 @@ pub async fn up(name: &str, port: u16) -> Result<Up> {
         port,
         auth: true,
     })?;
+    let live_url = live_url(&stack.endpoint);
     let parameters = [
+        ("LiveUrl", live_url.as_str()),
         ("WordPressSource", WORDPRESS_SOURCE),
         ("SiteDomain", "{ip}.sslip.io"),
         ("WithAlarms", "false"),
@@ -71,6 +73,14 @@ pub async fn up(name: &str, port: u16) -> Result<Up> {
         outputs,
         cli_config,
     })
+}
+
+/// The id that the template asks the emulator for, so that the address is known before the stack is there.
+fn live_url(endpoint: &str) -> String {
+    format!(
+        "{}/_aws/execute-api/0000feed/live",
+        endpoint.replacen("http", "ws", 1)
+    )
 }
 
 /// Under its path on the emulator; the host form of the output needs a resolver that knows it.
