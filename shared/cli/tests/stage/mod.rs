@@ -16,6 +16,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -86,20 +87,35 @@ async fn play(
     (status, [(header::CONTENT_TYPE, kind)], body.to_string()).into_response()
 }
 
-/// Plays the events to whoever subscribes, and then says nothing more.
+/// Because what is added to the events while somebody listens is to be heard soon.
+const NEWS: Duration = Duration::from_millis(5);
+
+/// Plays the events to whoever subscribes, those that are added later too.
 async fn play_live(stream: TcpStream, events: Events) {
     let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else {
         return;
     };
-    while let Some(Ok(heard)) = socket.next().await {
-        let command = heard.to_text().map(serde_json::from_str::<Value>);
-        let Ok(Ok(command)) = command else { continue };
-        let mut replies = match command["action"].as_str() {
-            Some("subscribe") => vec![json!({"event": "subscribed", "topic": command["topic"]})],
-            _ => vec![json!({"event": "pong"})],
-        };
-        if command["action"] == "subscribe" {
-            replies.extend(events.lock().unwrap().iter().cloned());
+    let mut played = None;
+    loop {
+        let mut replies = Vec::new();
+        tokio::select! {
+            heard = socket.next() => {
+                let Some(Ok(heard)) = heard else { return };
+                let command = heard.to_text().map(serde_json::from_str::<Value>);
+                let Ok(Ok(command)) = command else { continue };
+                if command["action"] == "subscribe" {
+                    played = Some(0);
+                    replies.push(json!({"event": "subscribed", "topic": command["topic"]}));
+                } else {
+                    replies.push(json!({"event": "pong"}));
+                }
+            }
+            () = tokio::time::sleep(NEWS) => {}
+        }
+        if let Some(played) = &mut played {
+            let events = events.lock().unwrap();
+            replies.extend_from_slice(&events[*played..]);
+            *played = events.len();
         }
         for reply in replies {
             if socket.send(Message::text(reply.to_string())).await.is_err() {
@@ -162,7 +178,7 @@ impl Stage {
         }
     }
 
-    /// With a live channel on which these deployments follow each other, with all their steps.
+    /// With a live channel on which these deployments follow each other, with all their steps, and after those of earlier calls.
     pub fn live(&self, looks: impl IntoIterator<Item = Value>) -> &Self {
         let events = looks.into_iter().map(|mut look| {
             let steps = look.as_object_mut().unwrap().shift_remove("steps");
