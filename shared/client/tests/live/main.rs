@@ -63,6 +63,23 @@ async fn with_a_channel_the_deployment_is_read_once_after_the_subscription() {
 }
 
 #[tokio::test]
+async fn a_look_from_before_the_subscription_does_not_count_as_the_one_after_it() {
+    let world = World::new().await;
+    world.truth().no_tickets = Some(404);
+    world.truth().hanging_reads = 1;
+    let rhythm = Rhythm {
+        redial_every: ms(5),
+        ..patient()
+    };
+    let mut watching = world.watch(rhythm);
+    world.until("read", 1).await;
+    world.change("one", "running");
+    world.truth().no_tickets = None;
+    assert_eq!(watching.until(2).await.channel, Channel::Live);
+    assert_eq!(world.count("read"), 2);
+}
+
+#[tokio::test]
 async fn the_token_is_not_sent_to_the_channel() {
     let world = World::new().await;
     world.watch(patient()).update().await;

@@ -67,6 +67,8 @@ pub struct Truth {
     pub deaf: bool,
     /// Statuses of the next reads, instead of the truth.
     pub failing_reads: Vec<u16>,
+    /// So many reads are never answered.
+    pub hanging_reads: usize,
     /// A subscription is refused with this code.
     pub refuses: Option<&'static str>,
     /// A connection ends after so many events.
@@ -96,12 +98,19 @@ fn read_and_written(detail: &Value) -> Value {
 }
 
 async fn answer(State(world): State<World>, method: Method, uri: Uri) -> Response {
+    match replied(&world, &method, &uri) {
+        Some(reply) => reply,
+        None => std::future::pending().await,
+    }
+}
+
+fn replied(world: &World, method: &Method, uri: &Uri) -> Option<Response> {
     let mut truth = world.truth();
     let line = format!("{method} {}", uri.path());
     if line == "POST /v1/live-tickets" {
         truth.seen.push("ticket");
         if let Some(status) = truth.no_tickets {
-            return StatusCode::from_u16(status).unwrap().into_response();
+            return Some(StatusCode::from_u16(status).unwrap().into_response());
         }
         let tickets = truth.seen.iter().filter(|seen| **seen == "ticket").count();
         let ticket = match truth.repeats_tickets {
@@ -118,15 +127,19 @@ async fn answer(State(world): State<World>, method: Method, uri: Uri) -> Respons
             Leads::To(other) => other.clone(),
         };
         let reply = json!({"url": format!("{host}/?ticket={ticket}"), "expires_at": "2026-01-02T03:04:05Z"});
-        return (StatusCode::CREATED, Json(reply)).into_response();
+        return Some((StatusCode::CREATED, Json(reply)).into_response());
     }
     assert_eq!(line, format!("GET /v1/deployments/{ID}"));
     truth.seen.push("read");
+    if truth.hanging_reads > 0 {
+        truth.hanging_reads -= 1;
+        return None;
+    }
     if !truth.failing_reads.is_empty() {
         let status = truth.failing_reads.remove(0);
-        return StatusCode::from_u16(status).unwrap().into_response();
+        return Some(StatusCode::from_u16(status).unwrap().into_response());
     }
-    Json(truth.detail.clone()).into_response()
+    Some(Json(truth.detail.clone()).into_response())
 }
 
 #[allow(
@@ -203,6 +216,7 @@ impl World {
             repeats_tickets: false,
             deaf: false,
             failing_reads: Vec::new(),
+            hanging_reads: 0,
             refuses: None,
             drops_after: None,
         })));
