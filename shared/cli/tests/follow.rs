@@ -66,30 +66,66 @@ fn failing() -> Vec<Value> {
     ]
 }
 
+const LOOK: &str = "GET /v1/deployments/01JD2Z6E9W8Q4S5T6V7X8Y9ZAB";
+
+fn failing_told() -> String {
+    format!(
+        "12:03:00 deployment queued\n\
+         12:03:01 deployment running\n\
+         12:03:02 two running\n\
+         12:03:04 one completed 1.2s: what it did\n\
+         12:03:02 take_one_back running (undo of one)\n\
+         12:03:04 two failed 1.2s: The disk of web1 is full.\n\
+         12:03:13 deployment failed, undoing: The disk of web1 is full.\n\
+         12:03:13 three skipped: not reached\n\
+         12:03:04 take_one_back completed 1.2s: what it did (undo of one)\n\
+         12:03:14 deployment failed: The disk of web1 is full.\n\
+         ✗ Create site shop failed after 12.3s: The disk of web1 is full.\n\
+         Undone: Title of one.\n\
+         Try it again: triphammer deployments retry {DEPLOYMENT} --follow\n"
+    )
+}
+
 #[test]
-fn a_failure_is_told_line_by_line_with_its_undos_and_ends_with_1() {
+fn without_a_live_channel_a_failure_is_told_line_by_line_and_ends_with_1() {
     let stage = Stage::new();
     stage.looks(failing());
     let ran = stage.run(&SHOW);
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert_eq!(
-        ran.out,
-        format!(
-            "12:03:00 deployment queued\n\
-             12:03:01 deployment running\n\
-             12:03:02 two running\n\
-             12:03:04 one completed 1.2s: what it did\n\
-             12:03:02 take_one_back running (undo of one)\n\
-             12:03:04 two failed 1.2s: The disk of web1 is full.\n\
-             12:03:13 deployment failed, undoing: The disk of web1 is full.\n\
-             12:03:13 three skipped: not reached\n\
-             12:03:04 take_one_back completed 1.2s: what it did (undo of one)\n\
-             12:03:14 deployment failed: The disk of web1 is full.\n\
-             ✗ Create site shop failed after 12.3s: The disk of web1 is full.\n\
-             Undone: Title of one.\n\
-             Try it again: triphammer deployments retry {DEPLOYMENT} --follow\n"
-        )
-    );
+    assert_eq!(ran.out, failing_told());
+    assert_eq!(ran.err, "");
+    let tickets = stage.lines();
+    let tickets = tickets.iter().filter(|line| line.ends_with("live-tickets"));
+    assert_eq!(tickets.count(), 1);
+}
+
+#[test]
+fn with_a_live_channel_the_same_is_told_from_one_look() {
+    let stage = Stage::new();
+    let mut looks = failing();
+    stage.looks([looks.remove(0)]).live(looks);
+    let ran = stage.run(&SHOW);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(ran.out, failing_told());
+    assert_eq!(ran.err, "");
+    assert_eq!(stage.lines(), ["POST /v1/live-tickets", LOOK]);
+}
+
+#[test]
+fn with_a_live_channel_json_is_one_line_a_change_too() {
+    let stage = Stage::new();
+    let mut looks = failing();
+    stage.looks([looks.remove(0)]).live(looks);
+    let ran = stage.run(&[&SHOW[..], &["--json"]].concat());
+    assert_eq!(ran.code, 1);
+    let told: Vec<Value> = ran
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let seqs: Vec<_> = told.iter().map(|line| line["seq"].clone()).collect();
+    assert_eq!(seqs, [1, 2, 3, 4]);
+    assert_eq!(told[3]["steps"][3]["name"], "take_one_back");
 }
 
 #[test]
@@ -310,6 +346,29 @@ fn yes_accepts_the_host_key_that_is_seen_first_and_says_so() {
         yes.body["fingerprint"],
         "SHA256:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg"
     );
+}
+
+#[test]
+fn with_a_live_channel_a_host_key_is_asked_for_though_no_event_tells_of_it() {
+    let stage = registration();
+    stage.looks([
+        registering(1, "running", "active"),
+        registering(2, "completed", "settled"),
+    ]);
+    stage.live([]);
+    let key = stage.key_file();
+    let ran = stage.run(&[
+        "servers",
+        "add",
+        "web1",
+        "--host",
+        "203.0.113.7",
+        "--key-file",
+        &key,
+        "--yes",
+    ]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.err.contains("accepted web1's host key"), "{ran:?}");
 }
 
 #[test]

@@ -5,13 +5,15 @@
 
 mod call;
 mod error;
+mod live;
 mod routes;
 
 pub use error::Error;
+pub use live::{Channel, Rhythm, Update, Watch};
 pub use routes::DeploymentsAsked;
 
-use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{ClientBuilder, Url};
 use std::time::Duration;
 
 /// Because a server that does not even take the connection in this time is away.
@@ -27,6 +29,8 @@ const BACKOFF: Duration = Duration::from_millis(300);
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
+    /// For the live channel: its tickets speak for themselves, so the token stays away from it.
+    sockets: reqwest::Client,
     base: Url,
     tries: u32,
     backoff: Duration,
@@ -58,16 +62,21 @@ impl Client {
 
     /// The same with every setting.
     pub fn with(settings: Settings<'_>) -> Result<Self, Error> {
-        let http = reqwest::Client::builder()
+        let built = |builder: ClientBuilder| {
+            builder
+                .user_agent(concat!("triphammer-client/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT)
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .map_err(|error| Error::Setting(format!("the HTTP client cannot start: {error}")))
+        };
+        let http = ClientBuilder::new()
             .default_headers(headers(&settings)?)
-            .user_agent(concat!("triphammer-client/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(CALL_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| Error::Setting(format!("the HTTP client cannot start: {error}")))?;
+            .timeout(CALL_TIMEOUT);
         Ok(Self {
-            http,
+            http: built(http)?,
+            // A WebSocket begins as HTTP/1.1, and has no end that could be timed.
+            sockets: built(ClientBuilder::new().http1_only())?,
             base: base(settings.base_url)?,
             tries: TRIES,
             backoff: BACKOFF,

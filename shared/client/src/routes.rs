@@ -2,11 +2,11 @@
 //!
 //! Promise: each is one method that takes and gives the contract's types; a `_plan` asks what would happen and changes nothing.
 
-use crate::{Client, Error};
+use crate::{Client, Error, live};
 use contract::{
     Acknowledge, AuditView, DeploymentCreated, DeploymentDetail, DeploymentView, Health,
-    HostKeyConfirm, Page, Plan, ServerCreate, ServerCreated, ServerView, SiteCreate, SiteCreated,
-    SiteView, TokenCreate, TokenCreated, TokenView,
+    HostKeyConfirm, LiveTicket, Page, Plan, ServerCreate, ServerCreated, ServerView, SiteCreate,
+    SiteCreated, SiteView, TokenCreate, TokenCreated, TokenView,
 };
 use domain::{DeploymentId, ServerId, SiteId, TokenId};
 
@@ -133,6 +133,13 @@ impl Client {
     ) -> Result<DeploymentDetail, Error> {
         let call = self.post(&["v1", "deployments", &id.to_string(), "acknowledge"]);
         self.send(call.body(why)?.telling()).await
+    }
+
+    /// A ticket for one connection to the live channel; refused when it leads past the API's TLS. A repeat gives another one.
+    pub async fn live_ticket(&self) -> Result<LiveTicket, Error> {
+        let ticket: LiveTicket = self.send(self.post(&["v1", "live-tickets"])).await?;
+        live::address(&self.base, &ticket.url)?;
+        Ok(ticket)
     }
 
     /// Create a token. Its secret is in one reply only, so a lost reply is not followed by a second token.

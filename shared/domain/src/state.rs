@@ -92,6 +92,13 @@ state! {
     NeedsAttention => [Undoing, Settled],
 }
 
+impl Settlement {
+    /// Nothing more happens by itself: all is done, or people must look.
+    pub fn is_at_rest(self) -> bool {
+        matches!(self, Self::Settled | Self::NeedsAttention)
+    }
+}
+
 state! {
     /// Has the work been handed to its state machine?
     Dispatch {

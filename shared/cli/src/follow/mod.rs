@@ -13,11 +13,12 @@ use crate::ending::{Ending, Fault};
 use crate::host_key;
 use crate::invocation::Invocation;
 use crate::style::bold;
-use client::{Client, Error};
+use client::{Client, Watch};
 use contract::{DeploymentDetail, ServerView};
 use domain::{DeploymentId, DeploymentStatus, Settlement};
 use patience::Patience;
 use std::time::Duration;
+use tokio::time::MissedTickBehavior;
 use view::View;
 
 pub use frame::{Moment, steps};
@@ -69,13 +70,8 @@ pub const REGISTER_SERVER: &str = "register_server";
 /// Because a spinner that turns ten times a second looks alive, and faster is work for nobody.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Nothing more will happen by itself.
-fn is_over(detail: &DeploymentDetail) -> bool {
-    matches!(
-        detail.deployment.settlement,
-        Settlement::Settled | Settlement::NeedsAttention
-    )
-}
+/// Because a question may come a second late; the server is looked at so only until it is asked.
+const KEY_LOOK: Duration = Duration::from_secs(1);
 
 fn ending(detail: &DeploymentDetail, aim: Aim) -> Ending {
     let deployment = &detail.deployment;
@@ -89,15 +85,6 @@ fn ending(detail: &DeploymentDetail, aim: Aim) -> Ending {
     }
 }
 
-async fn look_after(
-    client: &Client,
-    id: DeploymentId,
-    pause: Duration,
-) -> Result<DeploymentDetail, Error> {
-    tokio::time::sleep(pause).await;
-    client.deployment(id).await
-}
-
 /// See the module.
 pub async fn follow(invocation: &Invocation, followed: Followed) -> Result<Ending, Fault> {
     let client = invocation.client.clone().with_tries(1);
@@ -106,62 +93,65 @@ pub async fn follow(invocation: &Invocation, followed: Followed) -> Result<Endin
     let mut patience = Patience::default();
     let mut ticks = tokio::time::interval(TICK);
     let mut stop = std::pin::pin!(tokio::signal::ctrl_c());
-    let mut looking = Box::pin(look_after(&client, id, Duration::ZERO));
+    let mut watch = Watch::new(&client, id);
+    let mut key_looks = tokio::time::interval(KEY_LOOK);
+    key_looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut asks = followed.asks;
+    let mut last: Option<DeploymentDetail> = None;
     loop {
-        let looked = tokio::select! {
+        let told = tokio::select! {
             _ = &mut stop => return left(invocation, &mut view, id),
             _ = ticks.tick() => { view.tick()?; continue }
-            looked = &mut looking => looked,
+            // The key that was seen is the server's: no change of the deployment tells of it.
+            _ = key_looks.tick(), if asks && last.is_some() => None,
+            told = watch.next() => Some(told),
         };
-        let pause = match looked {
-            Ok(detail) => {
-                let pause = patience.answered(detail.deployment.seq);
-                view.show(&detail)?;
-                if is_over(&detail) {
-                    view.end(&detail)?;
-                    return Ok(ending(&detail, followed.aim));
+        match told {
+            None => {}
+            Some(Ok(update)) => {
+                patience.answered();
+                view.show(&update.detail)?;
+                if update.detail.deployment.settlement.is_at_rest() {
+                    view.end(&update.detail)?;
+                    return Ok(ending(&update.detail, followed.aim));
                 }
-                if asks && let Some(server) = waiting_server(&client, &detail).await {
-                    if server.host_key.is_some() {
-                        asks = false;
-                    } else if let Some(seen) = &server.host_key_seen {
-                        asks = false;
-                        view.make_room()?;
-                        match host_key::confirm(invocation, &server, seen).await {
-                            Ok(true) => {}
-                            Ok(false) => {
-                                invocation.client.deployment_cancel(id).await?;
-                            }
-                            Err(Fault::Interrupted) => return left(invocation, &mut view, id),
-                            Err(fault) => return Err(fault),
-                        }
-                    }
-                }
-                let pinned = !asks && !detail.deployment.status.is_finished();
-                if pinned && followed.until == Until::HostKeyPinned {
-                    return going_on(invocation, &mut view, id).await;
-                }
-                pause
+                last = Some(update.detail);
             }
-            Err(error) if error.is_transient() => match patience.missed() {
-                Some(pause) => {
-                    view.away(&error.to_string())?;
-                    pause
-                }
-                None => {
+            Some(Err(error)) if error.is_transient() => {
+                if !patience.missed() {
                     view.make_room()?;
                     return Err(Fault::said(format!(
                         "{error}; the deployment goes on without being watched. Look again: triphammer deployments show {id} --follow"
                     )));
                 }
-            },
-            Err(error) => {
+                view.away(&error.to_string())?;
+            }
+            Some(Err(error)) => {
                 view.make_room()?;
                 return Err(error.into());
             }
-        };
-        looking.set(look_after(&client, id, pause));
+        }
+        let Some(detail) = &last else { continue };
+        if asks && let Some(server) = waiting_server(&client, detail).await {
+            if server.host_key.is_some() {
+                asks = false;
+            } else if let Some(seen) = &server.host_key_seen {
+                asks = false;
+                view.make_room()?;
+                match host_key::confirm(invocation, &server, seen).await {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        invocation.client.deployment_cancel(id).await?;
+                    }
+                    Err(Fault::Interrupted) => return left(invocation, &mut view, id),
+                    Err(fault) => return Err(fault),
+                }
+            }
+        }
+        let pinned = !asks && !detail.deployment.status.is_finished();
+        if pinned && followed.until == Until::HostKeyPinned {
+            return going_on(invocation, &mut view, id).await;
+        }
     }
 }
 

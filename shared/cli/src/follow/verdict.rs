@@ -12,7 +12,7 @@ use domain::{DeploymentStatus, Outcome, Settlement, StepKind, StepStatus};
 pub fn words(detail: &DeploymentDetail) -> Vec<String> {
     let deployment = &detail.deployment;
     let (id, settlement) = (deployment.id, deployment.settlement);
-    if !matches!(settlement, Settlement::Settled | Settlement::NeedsAttention) {
+    if !settlement.is_at_rest() {
         return Vec::new();
     }
     let what = format!(

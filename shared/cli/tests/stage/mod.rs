@@ -10,16 +10,24 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
 
 pub const DEPLOYMENT: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAB";
 pub const SERVER: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAC";
 pub const SITE: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAD";
 
 type Replies = Arc<Mutex<HashMap<String, VecDeque<(u16, Value)>>>>;
+
+/// What each subscriber hears.
+type Events = Arc<Mutex<Vec<Value>>>;
 
 /// What was asked.
 #[derive(Debug, Clone)]
@@ -33,6 +41,8 @@ pub struct Asked {
 pub struct Stage {
     replies: Replies,
     asked: Arc<Mutex<Vec<Asked>>>,
+    events: Events,
+    live: SocketAddr,
     /// Its address, with a path prefix.
     pub address: String,
     folder: tempfile::TempDir,
@@ -77,6 +87,50 @@ async fn play(
     (status, [(header::CONTENT_TYPE, kind)], body.to_string()).into_response()
 }
 
+/// Because what is added to the events while somebody listens is to be heard soon.
+const NEWS: Duration = Duration::from_millis(5);
+
+/// Plays the events to whoever subscribes, those that are added later too.
+async fn play_live(stream: TcpStream, events: Events) {
+    let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else {
+        return;
+    };
+    let mut played = None;
+    loop {
+        let mut replies = Vec::new();
+        tokio::select! {
+            heard = socket.next() => {
+                let Some(Ok(heard)) = heard else { return };
+                let command = heard.to_text().map(serde_json::from_str::<Value>);
+                let Ok(Ok(command)) = command else { continue };
+                if command["action"] == "subscribe" {
+                    played = Some(0);
+                    replies.push(json!({"event": "subscribed", "topic": command["topic"]}));
+                } else {
+                    replies.push(json!({"event": "pong"}));
+                }
+            }
+            () = tokio::time::sleep(NEWS) => {}
+        }
+        if let Some(played) = &mut played {
+            let events = events.lock().unwrap();
+            replies.extend_from_slice(&events[*played..]);
+            *played = events.len();
+        }
+        for reply in replies {
+            if socket.send(Message::text(reply.to_string())).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn bound() -> std::net::TcpListener {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
 /// A problem as a reply.
 pub fn problem(status: u16, code: &str, detail: &str) -> (u16, Value) {
     let body = json!({"type": format!("https://triphammer.dev/problems/{code}"), "title": "Title",
@@ -92,8 +146,10 @@ impl Stage {
             replies: Arc::clone(&replies),
             asked: Arc::clone(&asked),
         };
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
+        let events = Events::default();
+        let to_play = Arc::clone(&events);
+        let (listener, live_listener) = (bound(), bound());
+        let live = live_listener.local_addr().unwrap();
         let address = format!("http://{}/stage/$default", listener.local_addr().unwrap());
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -101,7 +157,13 @@ impl Stage {
                 .build()
                 .unwrap();
             runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                let live_listener = TcpListener::from_std(live_listener).unwrap();
+                tokio::spawn(async move {
+                    while let Ok((stream, _)) = live_listener.accept().await {
+                        tokio::spawn(play_live(stream, Arc::clone(&to_play)));
+                    }
+                });
+                let listener = TcpListener::from_std(listener).unwrap();
                 let router = Router::new().fallback(play).with_state(play_state);
                 axum::serve(listener, router).await
             })
@@ -109,9 +171,23 @@ impl Stage {
         Self {
             replies,
             asked,
+            events,
+            live,
             address,
             folder: tempfile::tempdir().unwrap(),
         }
+    }
+
+    /// With a live channel on which these deployments follow each other, with all their steps, and after those of earlier calls.
+    pub fn live(&self, looks: impl IntoIterator<Item = Value>) -> &Self {
+        let events = looks.into_iter().map(|mut look| {
+            let steps = look.as_object_mut().unwrap().shift_remove("steps");
+            json!({"event": "changed", "deployment": look, "steps": steps})
+        });
+        self.events.lock().unwrap().extend(events);
+        let url = format!("ws://{}/?ticket=canary", self.live);
+        let ticket = json!({"url": url, "expires_at": "2026-01-02T12:04:00.000Z"});
+        self.replies("POST /v1/live-tickets", [(201, ticket)])
     }
 
     /// The replies to this call, in order.
@@ -164,12 +240,17 @@ impl Stage {
         self.run_in(&access, arguments)
     }
 
+    /// A file of settings that is not there.
+    pub fn no_settings(&self) -> std::path::PathBuf {
+        self.folder.path().join("none.toml")
+    }
+
     /// The same in this environment.
     pub fn run_in(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Ran {
         let output = Command::new(env!("CARGO_BIN_EXE_triphammer"))
             .args(arguments)
             .env_clear()
-            .env("TRIPHAMMER_CONFIG", self.folder.path().join("none.toml"))
+            .env("TRIPHAMMER_CONFIG", self.no_settings())
             .env("TERM", "xterm-256color")
             .env("TZ", "UTC")
             .envs(environment.iter().copied())
@@ -251,7 +332,8 @@ pub fn deployment(seq: u64, status: &str, settlement: &str, steps: &[Value]) -> 
     json!({"id": DEPLOYMENT, "type": "create_site", "operation_name": "Create site",
         "target": {"kind": "site", "id": SITE, "name": "shop"},
         "actor": {"kind": "token", "id": "t", "name": "ci", "role": "admin"}, "trigger": "cli",
-        "status": status, "standing": standing, "outcome": outcome, "settlement": settlement, "phase": null,
+        "status": status, "standing": standing, "outcome": outcome, "settlement": settlement, "dispatch": "started",
+        "phase": null,
         "error": error, "attention": attention, "retry_of": null, "created_at": "2026-01-02T12:03:00.000Z",
         "started_at": (status != "queued").then_some("2026-01-02T12:03:01.000Z"),
         "finished_at": finished.then_some("2026-01-02T12:03:13.300Z"),
