@@ -16,6 +16,7 @@ pub mod secrets;
 pub mod serve;
 pub mod settle;
 pub mod step;
+pub mod webhook_signature;
 
 pub use clock::Clock;
 pub use cloud::Cloud;
