@@ -73,7 +73,7 @@ fn status(code: u16) -> Response {
 const DEPLOYMENT: &str = r#"{"id":"01JD2Z6E9W8Q4S5T6V7X8Y9ZAB","type":"check_server","operation_name":"Check server",
     "target":{"kind":"server","id":"01JD2Z6E9W8Q4S5T6V7X8Y9ZAC","name":"web1"},
     "actor":{"kind":"token","id":"t","name":"ci","role":"admin"},"trigger":"cli","status":"queued","standing":"queued",
-    "outcome":null,"settlement":"active","phase":null,"error":null,"attention":null,"retry_of":null,
+    "outcome":null,"settlement":"active","dispatch":"started","phase":null,"error":null,"attention":null,"retry_of":null,
     "created_at":"2026-01-02T03:04:05Z","started_at":null,"finished_at":null,"settled_at":null,"seq":1}"#;
 
 fn created() -> Response {
