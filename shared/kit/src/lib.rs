@@ -11,6 +11,7 @@ pub mod handler;
 pub mod live;
 pub mod machines;
 pub mod metric;
+pub mod notice;
 pub mod outbound;
 pub mod secrets;
 pub mod serve;

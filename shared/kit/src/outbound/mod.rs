@@ -13,7 +13,6 @@ pub use guard::Guard;
 use domain::StepError;
 use guard::Scheme;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder};
 use std::future::Future;
 use std::io;
@@ -82,7 +81,7 @@ impl Outbound {
     pub async fn post(
         &self,
         url: &str,
-        headers: HeaderMap,
+        headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<Reply, StepError> {
         let (url, scheme) = self
@@ -94,7 +93,10 @@ impl Outbound {
             Scheme::Https => &self.https,
             Scheme::Http => &self.http,
         };
-        let request = client.post(url).headers(headers).body(body);
+        let mut request = client.post(url).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         tokio::time::timeout(self.limit, exchange(request, &host))
             .await
             .unwrap_or_else(|_| {

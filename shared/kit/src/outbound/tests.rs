@@ -104,7 +104,7 @@ fn outbound(allowed: &[&str], lookup: Lookup) -> Outbound {
 }
 
 async fn post(outbound: &Outbound, url: &str) -> Result<Reply, StepError> {
-    outbound.post(url, HeaderMap::new(), b"{}".to_vec()).await
+    outbound.post(url, &[], b"{}".to_vec()).await
 }
 
 async fn refused(outbound: &Outbound, url: &str) {
