@@ -45,6 +45,10 @@ fn variable(name: &str) -> String {
 
 impl Stack {
     /// As `cargo xtask test` started it.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "it calls the stack on this machine"
+    )]
     pub fn from_env() -> Self {
         let lab = Lab::open(&variable("TRIPHAMMER_E2E_LAB")).expect("the lab is up");
         // A redirect is an answer to be looked at; its host name resolves nowhere here.

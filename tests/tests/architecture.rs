@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What each crate may depend on, of ours.
-const ARROWS: [(&str, &[&str]); 23] = [
+const ARROWS: [(&str, &[&str]); 24] = [
     ("domain", &[]),
     ("protocol", &[]),
     ("contract", &["domain"]),
@@ -30,6 +30,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
     ("sweeper", &["domain", "kit", "records"]),
     ("live", &["contract", "domain", "kit", "records"]),
     ("notifier", &["contract", "domain", "kit", "records"]),
+    ("sender", &["contract", "domain", "kit", "records"]),
     (
         "steps",
         &["domain", "kit", "pipelines", "protocol", "records", "sites"],

@@ -55,6 +55,7 @@ fn routes() -> OpenApiRouter<Cloud> {
         .merge(routes::deployments::routes())
         .merge(routes::tokens::routes())
         .merge(routes::live::routes())
+        .merge(routes::webhook_endpoints::routes())
         .merge(routes::audit::routes())
 }
 

@@ -117,6 +117,10 @@ impl From<RecordsError> for ApiError {
     fn from(error: RecordsError) -> Self {
         match &error {
             RecordsError::NotFound(what) => Self::not_found(what),
+            RecordsError::LimitReached { what, limit } => Self::conflict(
+                "limit_reached",
+                format!("A team has at most {limit} {what}; remove one first."),
+            ),
             RecordsError::BadCursor => {
                 Self::bad_request("bad_cursor", "The cursor is not one that a page gave.")
             }

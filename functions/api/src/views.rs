@@ -2,10 +2,10 @@
 //!
 //! Promise: secrets' ids, fences and keys stay inside.
 
-use contract::{AuditView, Plan, PlanStep, ServerView, SiteView, TokenView};
+use contract::{AuditView, Plan, PlanStep, ServerView, SiteView, TokenView, WebhookEndpointView};
 use domain::{LockKey, Server, Site};
 use pipelines::{Effect, Pipeline};
-use records::{AuditEntry, TokenRecord};
+use records::{AuditEntry, TokenRecord, WebhookEndpoint};
 
 /// A server.
 pub fn server(server: Server) -> ServerView {
@@ -74,6 +74,15 @@ pub fn token(token: TokenRecord) -> TokenView {
         role: token.role,
         scopes: token.scopes,
         created_at: token.created_at,
+    }
+}
+
+/// A webhook endpoint.
+pub fn webhook_endpoint(endpoint: WebhookEndpoint) -> WebhookEndpointView {
+    WebhookEndpointView {
+        id: endpoint.id,
+        url: endpoint.url,
+        created_at: endpoint.created_at,
     }
 }
 

@@ -6,7 +6,9 @@
 mod frames;
 mod posts;
 
+use domain::{Deployment, Settlement};
 use kit::live::Connections;
+use kit::notice::{Notice, NoticeKind, Notices};
 use kit::{Cloud, Exit, StepError};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use records::{StreamChange, stream};
@@ -37,23 +39,35 @@ async fn main() -> Exit {
         Ok(cloud) => cloud,
         Err(exit) => return exit,
     };
-    let connections = Connections::new(&cloud.config).await;
+    let people = People {
+        connections: Connections::new(&cloud.config).await,
+        notices: Notices::new(&cloud.config).await,
+        cloud,
+    };
     let served = lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| {
-        let (cloud, connections) = (cloud.clone(), connections.clone());
-        async move { Ok::<Reply, Diagnostic>(notify(&cloud, &connections, event.payload).await) }
+        let people = people.clone();
+        async move { Ok::<Reply, Diagnostic>(notify(&people, event.payload).await) }
     }))
     .await;
     kit::serve::ended(served)
 }
 
-async fn notify(cloud: &Cloud, connections: &Connections, event: Event) -> Reply {
+/// By which ways people are told.
+#[derive(Clone)]
+struct People {
+    cloud: Cloud,
+    connections: Connections,
+    notices: Notices,
+}
+
+async fn notify(people: &People, event: Event) -> Reply {
     let mut batch_item_failures = Vec::new();
     let mut told = frames::Batch::default();
     for record in &event.records {
         let Some(change) = stream::change(record) else {
             continue;
         };
-        if let Err(error) = act(cloud, connections, &change).await {
+        if let Err(error) = act(people, &change).await {
             tracing::error!(error = error.chain(), "a change was not told");
             batch_item_failures.push(Failed {
                 item_identifier: stream::sequence_number(record),
@@ -61,27 +75,41 @@ async fn notify(cloud: &Cloud, connections: &Connections, event: Event) -> Reply
         }
         told.add(change);
     }
-    posts::post_all(cloud, connections, told.frames()).await;
+    posts::post_all(&people.cloud, &people.connections, told.frames()).await;
     Reply {
         batch_item_failures,
     }
 }
 
 /// What must not be lost.
-async fn act(
-    cloud: &Cloud,
-    connections: &Connections,
-    change: &StreamChange,
-) -> Result<(), StepError> {
+async fn act(people: &People, change: &StreamChange) -> Result<(), StepError> {
     match change {
         StreamChange::TokenRevoked { team_id, token_id } => {
-            let open = cloud.records.token_connections(*team_id, *token_id).await?;
-            for id in open {
-                cloud.records.connection_close(&id).await?;
-                connections.close(&id).await;
+            let records = &people.cloud.records;
+            for id in records.token_connections(*team_id, *token_id).await? {
+                records.connection_close(&id).await?;
+                people.connections.close(&id).await;
             }
             Ok(())
         }
-        StreamChange::Deployment { .. } | StreamChange::Step { .. } => Ok(()),
+        StreamChange::Deployment { before, after } => match notice(before.as_deref(), after) {
+            Some(notice) => people.notices.put(&notice).await,
+            None => Ok(()),
+        },
+        StreamChange::Step { .. } => Ok(()),
     }
+}
+
+/// What a team's endpoints are told of this change.
+fn notice(before: Option<&Deployment>, after: &Deployment) -> Option<Notice> {
+    let needs = |deployment: &Deployment| deployment.settlement == Settlement::NeedsAttention;
+    if !needs(after) || before.is_some_and(needs) {
+        return None;
+    }
+    Some(Notice {
+        team_id: after.team_id,
+        deployment_id: after.id,
+        kind: NoticeKind::DeploymentNeedsAttention,
+        seq: after.seq,
+    })
 }

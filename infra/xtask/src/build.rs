@@ -62,7 +62,15 @@ pub fn read(command: &mut Command) -> Result<String> {
 }
 
 /// The functions that every stack has beside its steps.
-pub const SERVICES: [&str; 6] = ["api", "dispatcher", "live", "notifier", "settle", "sweeper"];
+pub const SERVICES: [&str; 7] = [
+    "api",
+    "dispatcher",
+    "live",
+    "notifier",
+    "sender",
+    "settle",
+    "sweeper",
+];
 
 /// The names of all functions' binaries.
 pub fn functions() -> Vec<String> {

@@ -74,7 +74,8 @@ async fn on_a_stack(name: &str) -> Result<()> {
     say("the launcher's corrections");
     ministack::test()?;
     say("the records on the local stack");
-    run(cargo(&["test", "--test", "suite", "--test", "held"]).env("TRIPHAMMER_DYNAMODB_ENDPOINT", &up.endpoint))?;
+    run(cargo(&["test", "--test", "suite", "--test", "held"])
+        .env("TRIPHAMMER_DYNAMODB_ENDPOINT", &up.endpoint))?;
     say("booting the servers");
     let lab = Lab::up(name, 1)?;
     lab.neighbour("srv1", "neighbour.test")?;

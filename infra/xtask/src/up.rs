@@ -20,6 +20,9 @@ pub const PORT: u16 = 4566;
 /// Sites of the demo and the tests take WordPress from the server's own package: no internet is needed.
 const WORDPRESS_SOURCE: &str = "directory:/usr/share/wordpress";
 
+/// Where the lab's servers and what listens beside them live; notices may go there, and nowhere else that is not public.
+const LAB_RANGE: &str = "10.77.0.0/16,127.0.0.0/8";
+
 /// A running system.
 pub struct Up {
     /// The local AWS.
@@ -57,6 +60,7 @@ pub async fn up(name: &str, port: u16) -> Result<Up> {
         ("WordPressSource", WORDPRESS_SOURCE),
         ("SiteDomain", "{ip}.sslip.io"),
         ("WithAlarms", "false"),
+        ("OutboundAllowed", LAB_RANGE),
     ];
     let outputs = stack::deploy(&stack.endpoint, &packages, &parameters).await?;
     let api_url = api_url(&stack.endpoint, &outputs)?;

@@ -76,6 +76,9 @@ pub enum Command {
     /// API tokens
     #[command(subcommand)]
     Tokens(Tokens),
+    /// Addresses that are told when a deployment needs attention
+    #[command(subcommand)]
+    WebhookEndpoints(WebhookEndpoints),
     /// Who did what
     #[command(subcommand)]
     Audit(Audit),
@@ -236,6 +239,22 @@ pub enum Tokens {
     Revoke {
         /// Name or id
         token: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WebhookEndpoints {
+    /// Have notices sent to an address; the secret that signs them is shown once
+    Add {
+        /// Where they go: https://…, an address of the public internet
+        url: String,
+    },
+    /// All webhook endpoints, without their secrets
+    List,
+    /// Send no more notices to an address
+    Remove {
+        /// URL or id
+        endpoint: String,
     },
 }
 

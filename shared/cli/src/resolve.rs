@@ -5,8 +5,8 @@
 use crate::ending::Fault;
 use crate::output::plain;
 use client::Client;
-use contract::{ServerView, SiteView, TokenView};
-use domain::{ServerId, SiteId, TokenId};
+use contract::{ServerView, SiteView, TokenView, WebhookEndpointView};
+use domain::{ServerId, SiteId, TokenId, WebhookEndpointId};
 use std::str::FromStr;
 
 /// Because more names than these are a list of their own.
@@ -65,6 +65,28 @@ pub async fn token(client: &Client, text: &str) -> Result<TokenView, Fault> {
     one(found.collect(), "token", text, names, |token| {
         token.id.to_string()
     })
+}
+
+/// A webhook endpoint, from its URL or id.
+pub async fn webhook_endpoint(client: &Client, text: &str) -> Result<WebhookEndpointView, Fault> {
+    let endpoints = client.webhook_endpoints().await?.items;
+    let wanted = id::<WebhookEndpointId>(text);
+    let names = endpoints
+        .iter()
+        .map(|endpoint| endpoint.url.clone())
+        .collect();
+    // The API keeps a URL without a path with the slash that people leave out.
+    let url = text.trim_end_matches('/');
+    let found = endpoints.into_iter().filter(|endpoint| {
+        Some(endpoint.id) == wanted || endpoint.url.trim_end_matches('/') == url
+    });
+    one(
+        found.collect(),
+        "webhook endpoint",
+        text,
+        names,
+        |endpoint| endpoint.id.to_string(),
+    )
 }
 
 /// `site:NAME` or `server:NAME`, as the API takes it.

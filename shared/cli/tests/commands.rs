@@ -7,7 +7,10 @@
 mod stage;
 
 use serde_json::json;
-use stage::{DEPLOYMENT, SERVER, SITE, Stage, deployment, page, plan, problem, server, site, step};
+use stage::{
+    DEPLOYMENT, ENDPOINT, SERVER, SITE, Stage, deployment, endpoint, page, plan, problem, server,
+    site, step,
+};
 
 const CREATE: [&str; 9] = [
     "sites",
@@ -29,6 +32,7 @@ fn ready() -> Stage {
     stage.replies("GET /v1/servers", [page(&[server(false, true)])]);
     stage.replies("GET /v1/sites", [page(&[site()])]);
     stage.replies("POST /v1/sites", [(201, created)]);
+    stage.replies("GET /v1/webhook-endpoints", [page(&[endpoint()])]);
     stage.replies("POST /v1/sites?dry_run=true", [plan()]);
     stage
 }
@@ -86,6 +90,8 @@ fn a_dry_run_of_what_has_no_plan_only_reads() {
         &["deployments", "acknowledge", DEPLOYMENT, "--reason", "x"],
         &["servers", "confirm", "web1"],
         &["tokens", "create", "ci", "--scope", "deploy:read"],
+        &["webhook-endpoints", "add", "https://hooks.example.com"],
+        &["webhook-endpoints", "remove", "https://hooks.example.com"],
     ] {
         let ran = stage.run(&[command, &["--dry-run"]].concat());
         assert_eq!(ran.code, 3, "{command:?} {ran:?}");
@@ -158,6 +164,10 @@ fn a_list_in_a_pipe_is_separated_by_tabs_and_has_no_escape_codes() {
         (
             &["deployments", "list"],
             "Create site\tshop\tfailed\tci\t2026-01-02T12:03:00.000Z\t12.3s\t",
+        ),
+        (
+            &["webhook-endpoints", "list"],
+            "https://hooks.example.com/\t2026-01-02T12:00:00.000Z\t",
         ),
     ] {
         let ran = stage.run(command);
@@ -235,6 +245,74 @@ fn what_cannot_be_taken_back_needs_yes_when_nobody_can_be_asked() {
     let ran = stage.run(&["deployments", "cancel", DEPLOYMENT, "--yes"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.out.contains("cancelled, stopping"), "{ran:?}");
+}
+
+#[test]
+fn a_webhook_endpoint_is_added_and_its_secret_is_shown_once() {
+    let stage = ready();
+    let created = json!({"endpoint": endpoint(), "secret": "whsec_first-and-last-look"});
+    stage.replies("POST /v1/webhook-endpoints", [(201, created)]);
+    let add = ["webhook-endpoints", "add", "https://hooks.example.com"];
+    let ran = stage.run(&add);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        ran.out.contains("secret\twhsec_first-and-last-look\n") && ran.out.contains(ENDPOINT),
+        "{ran:?}"
+    );
+    assert!(ran.err.contains("shown once"), "{ran:?}");
+    let asked = stage.asked().pop().unwrap();
+    assert_eq!(asked.body, json!({"url": "https://hooks.example.com"}));
+    let ran = stage.run(&[&add[..], &["--json"]].concat());
+    assert_eq!(ran.json()["secret"], "whsec_first-and-last-look");
+}
+
+#[test]
+fn a_url_that_the_api_refuses_is_told_with_the_reason() {
+    let stage = Stage::new();
+    let (status, mut refused) = problem(422, "invalid_fields", "url must begin with https://");
+    refused["errors"] = json!([{"field": "url", "message": "must begin with https://"}]);
+    stage.replies("POST /v1/webhook-endpoints", [(status, refused)]);
+    let ran = stage.run(&["webhook-endpoints", "add", "http://hooks.example.com"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        ran.err.contains("  url: must begin with https://\n"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_webhook_endpoint_is_removed_by_its_url_or_id_after_a_yes() {
+    let line = format!("DELETE /v1/webhook-endpoints/{ENDPOINT}");
+    for named in [
+        "https://hooks.example.com",
+        "https://hooks.example.com/",
+        ENDPOINT,
+    ] {
+        let stage = ready();
+        stage.replies(&line, [(204, serde_json::Value::Null)]);
+        let ran = stage.run(&["webhook-endpoints", "remove", named]);
+        assert_eq!(ran.code, 1);
+        assert!(ran.err.contains("pass --yes"), "{ran:?}");
+        assert!(!stage.lines().contains(&line));
+        let ran = stage.run(&["webhook-endpoints", "remove", named, "--yes"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(
+            ran.out.starts_with("removed https://hooks.example.com/ ("),
+            "{ran:?}"
+        );
+        assert!(stage.lines().contains(&line));
+    }
+    let ran = ready().run(&[
+        "webhook-endpoints",
+        "remove",
+        "https://other.example.com",
+        "--yes",
+    ]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.err.contains("There is: https://hooks.example.com/."),
+        "{ran:?}"
+    );
 }
 
 #[test]

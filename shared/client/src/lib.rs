@@ -61,6 +61,10 @@ impl Client {
     }
 
     /// The same with every setting.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the API's address is the caller's own configuration, often of a private network"
+    )]
     pub fn with(settings: Settings<'_>) -> Result<Self, Error> {
         let built = |builder: ClientBuilder| {
             builder

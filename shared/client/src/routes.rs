@@ -6,9 +6,10 @@ use crate::{Client, Error, live};
 use contract::{
     Acknowledge, AuditView, DeploymentCreated, DeploymentDetail, DeploymentView, Health,
     HostKeyConfirm, LiveTicket, Page, Plan, ServerCreate, ServerCreated, ServerView, SiteCreate,
-    SiteCreated, SiteView, TokenCreate, TokenCreated, TokenView,
+    SiteCreated, SiteView, TokenCreate, TokenCreated, TokenView, WebhookEndpointCreate,
+    WebhookEndpointCreated, WebhookEndpointView,
 };
-use domain::{DeploymentId, ServerId, SiteId, TokenId};
+use domain::{DeploymentId, ServerId, SiteId, TokenId, WebhookEndpointId};
 
 /// Which deployments.
 #[derive(Debug, Clone, Default)]
@@ -154,6 +155,24 @@ impl Client {
     /// Revoke a token, for good.
     pub async fn token_revoke(&self, id: TokenId) -> Result<(), Error> {
         self.send(self.delete(&["v1", "tokens", &id.to_string()]))
+            .await
+    }
+
+    /// Have notices sent to an address. Its secret is in one reply only, so a lost reply is not followed by a second endpoint.
+    pub async fn webhook_endpoint_create(
+        &self,
+        new: &WebhookEndpointCreate,
+    ) -> Result<WebhookEndpointCreated, Error> {
+        let call = self.post(&["v1", "webhook-endpoints"]).body(new)?;
+        self.send(call.once().telling()).await
+    }
+    /// The team's webhook endpoints.
+    pub async fn webhook_endpoints(&self) -> Result<Page<WebhookEndpointView>, Error> {
+        self.send(self.get(&["v1", "webhook-endpoints"])).await
+    }
+    /// Send no more notices to an address.
+    pub async fn webhook_endpoint_delete(&self, id: WebhookEndpointId) -> Result<(), Error> {
+        self.send(self.delete(&["v1", "webhook-endpoints", &id.to_string()]))
             .await
     }
 

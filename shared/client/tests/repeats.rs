@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use client::{Client, Error};
-use contract::{Acknowledge, TokenCreate};
+use contract::{Acknowledge, TokenCreate, WebhookEndpointCreate};
 use domain::{DeploymentId, Role, Scope, ServerId};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -148,7 +148,7 @@ async fn a_refusal_is_not_repeated() {
 
 #[tokio::test]
 async fn what_could_happen_twice_is_not_repeated_when_it_may_have_been_done() {
-    let (api, address) = Api::playing(vec![status(504), status(504)]).await;
+    let (api, address) = Api::playing((0..3).map(|_| status(504)).collect()).await;
     let client = client(&address);
     let new = TokenCreate {
         name: "ci".to_string(),
@@ -156,12 +156,16 @@ async fn what_could_happen_twice_is_not_repeated_when_it_may_have_been_done() {
         scopes: vec![Scope::DeployRead],
     };
     assert!(client.token_create(&new).await.is_err());
+    let new = WebhookEndpointCreate {
+        url: "https://hooks.example.com/".to_string(),
+    };
+    assert!(client.webhook_endpoint_create(&new).await.is_err());
     let why = Acknowledge {
         reason: "seen".to_string(),
     };
     let id = DeploymentId::from_parts(1, 1);
     assert!(client.deployment_acknowledge(id, &why).await.is_err());
-    assert_eq!(api.seen().len(), 2);
+    assert_eq!(api.seen().len(), 3);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ pub struct Cloud {
 
 impl Cloud {
     /// From the environment.
-    pub async fn from_env() -> Result<Self, crate::config::Missing> {
+    pub async fn from_env() -> Result<Self, crate::config::BadVariable> {
         let config = Config::from_env()?;
         let aws = aws_config().await;
         let dynamo = aws_sdk_dynamodb::Client::new(&aws);

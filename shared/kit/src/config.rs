@@ -1,6 +1,8 @@
 //! Configuration, from the environment that the template sets.
 //!
-//! Promise: read once at the start; a missing name is said by name.
+//! Promise: read once at the start; a name that is missing or malformed is said by name.
+
+use ipnet::IpNet;
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
@@ -17,10 +19,14 @@ pub struct Config {
     pub stack: String,
     /// The live channel's WebSocket address.
     pub live_url: String,
+    /// The queue of notices.
+    pub notices_queue: String,
     /// Where WordPress comes from: a URL of a .tar.gz, or `directory:/path` on the server.
     pub wordpress_source: String,
     /// The name under which sites without a domain answer: `{ip}` is the server's address.
     pub site_domain: String,
+    /// Ranges that [`crate::Outbound`] may call though they are not public: a lab's. Empty where it serves people.
+    pub outbound_allowed: Vec<IpNet>,
 }
 
 /// What wordpress.org publishes as its newest release.
@@ -28,15 +34,36 @@ const WORDPRESS_LATEST: &str = "https://wordpress.org/latest.tar.gz";
 /// A public service that resolves such names to the address in them.
 const SITE_DOMAIN: &str = "{ip}.sslip.io";
 
-/// A variable that must be set and is not.
+/// A variable without which nothing can start.
 #[derive(Debug, thiserror::Error)]
-#[error("the environment variable {0} is not set")]
-pub struct Missing(&'static str);
+pub enum BadVariable {
+    /// It must be set and is not.
+    #[error("the environment variable {0} is not set")]
+    Missing(&'static str),
+    /// It is set to something else than it takes.
+    #[error(
+        "the environment variable OUTBOUND_ALLOWED takes ranges with commas between them, not {0:?}"
+    )]
+    NotARange(String),
+}
+
+/// `10.77.0.0/16, fd00:77::/64`
+fn ranges(text: &str) -> Result<Vec<IpNet>, BadVariable> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|range| !range.is_empty())
+        .map(|range| {
+            range
+                .parse()
+                .map_err(|_| BadVariable::NotARange(range.to_string()))
+        })
+        .collect()
+}
 
 impl Config {
     /// From the environment.
     #[allow(clippy::disallowed_methods, reason = "the one place that asks")]
-    pub fn from_env() -> Result<Self, Missing> {
+    pub fn from_env() -> Result<Self, BadVariable> {
         let optional = |name: &str, usual: &str| {
             std::env::var(name)
                 .ok()
@@ -47,7 +74,7 @@ impl Config {
             std::env::var(name)
                 .ok()
                 .filter(|value| !value.is_empty())
-                .ok_or(Missing(name))
+                .ok_or(BadVariable::Missing(name))
         };
         Ok(Self {
             table: required("TABLE")?,
@@ -56,8 +83,27 @@ impl Config {
             machine_prefix: optional("MACHINE_PREFIX", ""),
             stack: optional("STACK", ""),
             live_url: optional("LIVE_URL", ""),
+            notices_queue: optional("NOTICES_QUEUE", ""),
             wordpress_source: optional("WORDPRESS_SOURCE", WORDPRESS_LATEST),
             site_domain: optional("SITE_DOMAIN", SITE_DOMAIN),
+            outbound_allowed: ranges(&optional("OUTBOUND_ALLOWED", ""))?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_stand_between_commas_and_a_malformed_one_is_named() {
+        assert_eq!(ranges("").expect("none"), []);
+        let two: [IpNet; 2] =
+            ["10.77.0.0/16", "fd00:77::/64"].map(|net| net.parse().expect("a range"));
+        assert_eq!(ranges("10.77.0.0/16, fd00:77::/64,").expect("two"), two);
+        for bad in ["10.77.0.1", "lab", "10.0.0.0/33", "10.77.0.0/16;fd00::/8"] {
+            let error = ranges(bad).expect_err("malformed").to_string();
+            assert!(error.contains(bad), "{error}");
+        }
     }
 }

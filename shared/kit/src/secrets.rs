@@ -60,6 +60,19 @@ impl Secrets {
         clear: &[u8],
         expires_at: Option<i64>,
     ) -> Result<(), StepError> {
+        let secret = self.sealed(team, id, purpose, clear, expires_at).await?;
+        Ok(self.records.secret_put(team, &secret).await?)
+    }
+
+    /// Encrypt only: for a secret that is stored in the transaction of what it belongs to.
+    pub async fn sealed(
+        &self,
+        team: TeamId,
+        id: SecretId,
+        purpose: &str,
+        clear: &[u8],
+        expires_at: Option<i64>,
+    ) -> Result<SealedSecret, StepError> {
         let data_key = self
             .kms
             .generate_data_key()
@@ -86,14 +99,13 @@ impl Secrets {
                 .encrypt(Nonce::from_slice(&nonce), payload)
                 .map_err(|_| StepError::broken("encryption failed"))?,
         );
-        let secret = SealedSecret {
+        Ok(SealedSecret {
             id,
             purpose: purpose.to_string(),
             data_key: STANDARD.encode(encrypted.as_ref()),
             ciphertext: STANDARD.encode(sealed),
             expires_at,
-        };
-        Ok(self.records.secret_put(team, &secret).await?)
+        })
     }
 
     /// Read and decrypt. `now` in seconds since 1970.

@@ -22,6 +22,14 @@ pub enum RecordsError {
     /// There is no such record in this team.
     #[error("no such {0}")]
     NotFound(&'static str),
+    /// The team has as many as it may.
+    #[error("no more than {limit} {what} in a team")]
+    LimitReached {
+        /// Of what, for people: "webhook endpoints".
+        what: &'static str,
+        /// How many it may have.
+        limit: u64,
+    },
     /// The cursor is none of ours.
     #[error("not a cursor")]
     BadCursor,
@@ -42,6 +50,10 @@ impl From<RecordsError> for StepError {
             RecordsError::NotFound(what) => {
                 StepError::refused("not_found", format!("There is no such {what} any more."))
             }
+            RecordsError::LimitReached { what, limit } => StepError::refused(
+                "limit_reached",
+                format!("A team has at most {limit} {what}."),
+            ),
             RecordsError::Malformed(..) | RecordsError::BadCursor => StepError::broken(error),
         }
     }

@@ -18,6 +18,9 @@
 //! | live connection | `CONNECTION#id` | `CONNECTION` | what it says, its end; expires |
 //! | connection of a token | `TEAM#t#CONNECTIONS` | `TOKEN#id#CONNECTION#id` | a token's revocation; expires |
 //! | subscription | `TEAM#t#TOPIC#deployment:id` | `CONNECTION#id` | the notifier, by topic; expires |
+//! | webhook endpoint | `TEAM#t` | `WEBHOOK_ENDPOINT#id` | the team's list by prefix; its id, to delete it |
+//! | number of them | `TEAM#t` | `WEBHOOK_ENDPOINTS` | their creation and deletion: it holds the limit |
+//! | notice that an endpoint has | `TEAM#t#NOTICE#msg_…` | `NOTICE` | every try to send it; expires |
 //! | audit entry | `TEAM#t#AUDIT` | its ULID | the team, newest first |
 //! | secret (own table) | `TEAM#t` | `SECRET#id` | its id; expires |
 //!
@@ -29,7 +32,9 @@
 //!
 //! The indexes hold keys only: writing a deployment again does not write them again, and a page is one query and one batch read.
 
-use domain::{DeploymentId, LockKey, SecretId, ServerId, SiteId, StepKind, TeamId, TokenId};
+use domain::{
+    DeploymentId, LockKey, SecretId, ServerId, SiteId, StepKind, TeamId, TokenId, WebhookEndpointId,
+};
 
 /// Partition and sort key.
 pub type Key = (String, String);
@@ -117,6 +122,21 @@ pub fn subscription(team: TeamId, topic: &str, connection: &str) -> Key {
     (
         topic_partition(team, topic),
         format!("CONNECTION#{connection}"),
+    )
+}
+/// Of a webhook endpoint.
+pub fn webhook_endpoint(team_id: TeamId, id: WebhookEndpointId) -> Key {
+    (team(team_id), format!("WEBHOOK_ENDPOINT#{id}"))
+}
+/// Of the number of a team's webhook endpoints.
+pub fn webhook_endpoint_count(team_id: TeamId) -> Key {
+    (team(team_id), "WEBHOOK_ENDPOINTS".to_string())
+}
+/// Of the note that an endpoint has a notice; the message's id names both.
+pub fn notice(team: TeamId, message_id: &str) -> Key {
+    (
+        format!("TEAM#{team}#NOTICE#{message_id}"),
+        "NOTICE".to_string(),
     )
 }
 /// Of a team's audit trail.

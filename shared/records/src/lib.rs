@@ -10,6 +10,7 @@ mod history;
 mod item;
 pub mod keys;
 mod live;
+mod notices;
 mod secrets;
 mod servers;
 mod sites;
@@ -17,6 +18,7 @@ pub mod stream;
 mod table;
 mod tokens;
 mod transact;
+mod webhook_endpoints;
 
 pub use audit::AuditEntry;
 pub use create::{Claim, CreateRefused, Created, Idempotency, NewDeployment, TargetRecord};
@@ -28,6 +30,7 @@ pub use secrets::SealedSecret;
 pub use stream::StreamChange;
 pub use table::{INDEXES, create_records_table, create_secrets_table};
 pub use tokens::TokenRecord;
+pub use webhook_endpoints::{WEBHOOK_ENDPOINTS_LIMIT, WebhookEndpoint};
 
 use aws_sdk_dynamodb::Client;
 

@@ -91,6 +91,29 @@ impl Records {
         )
     }
 
+    /// Put an item into the secrets table that must not be there yet.
+    pub(crate) fn put_new_secret(&self, item: Item) -> Result<Write, RecordsError> {
+        Self::build(
+            Put::builder()
+                .table_name(&self.secrets_table)
+                .set_item(Some(item))
+                .condition_expression("attribute_not_exists(pk)")
+                .build()
+                .map(|put| TransactWriteItem::builder().put(put).build()),
+        )
+    }
+
+    /// Delete an item of the secrets table, there or not.
+    pub(crate) fn delete_secret(&self, at: Key) -> Result<Write, RecordsError> {
+        Self::build(
+            Delete::builder()
+                .table_name(&self.secrets_table)
+                .set_key(Some(key(at)))
+                .build()
+                .map(|delete| TransactWriteItem::builder().delete(delete).build()),
+        )
+    }
+
     /// Demand that an item is there.
     pub(crate) fn check_exists(&self, at: Key) -> Result<Write, RecordsError> {
         let check = ConditionCheck::builder()

@@ -50,11 +50,12 @@ impl Bench {
         records::create_records_table(&client, &name)
             .await
             .expect("a table");
-        let records = Records::new(client, &name, "no-secrets-here");
-        let aws = aws_config::SdkConfig::builder()
-            .behavior_version(aws_config::BehaviorVersion::latest())
-            .build();
-        let secrets = Secrets::new(aws_sdk_kms::Client::new(&aws), "none", records.clone());
+        let secrets_name = format!("secrets-{name}");
+        records::create_secrets_table(&client, &secrets_name)
+            .await
+            .expect("a table");
+        let records = Records::new(client, &name, &secrets_name);
+        let secrets = Secrets::new(crate::kms(), "the key", records.clone());
         let cloud = Cloud {
             records,
             secrets,

@@ -4,10 +4,12 @@
 
 mod bench;
 mod interpreter;
+mod kms;
 mod table;
 mod world;
 
 pub use bench::Bench;
 pub use interpreter::End;
+pub use kms::kms;
 pub use table::dynamo;
 pub use world::{Fault, World};

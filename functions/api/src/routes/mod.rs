@@ -7,3 +7,4 @@ pub mod live;
 pub mod servers;
 pub mod sites;
 pub mod tokens;
+pub mod webhook_endpoints;

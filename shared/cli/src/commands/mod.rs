@@ -9,6 +9,7 @@ mod picture;
 mod servers;
 mod sites;
 mod tokens;
+mod webhook_endpoints;
 
 use crate::args::{Cli, Command, Deployments, Global, Servers, Sites};
 use crate::ending::{Ending, Fault};
@@ -39,6 +40,9 @@ pub async fn perform(cli: Cli) -> Result<Ending, Fault> {
         Command::Sites(command) => sites::perform(&invocation, command).await,
         Command::Deployments(command) => deployments::perform(&invocation, command).await,
         Command::Tokens(command) => tokens::perform(&invocation, command).await,
+        Command::WebhookEndpoints(command) => {
+            webhook_endpoints::perform(&invocation, command).await
+        }
         Command::Audit(command) => audit::perform(&invocation, command).await,
     }
 }
@@ -51,7 +55,7 @@ fn can_be_followed(command: &Command) -> bool {
             command,
             Deployments::List { .. } | Deployments::Acknowledge { .. }
         ),
-        Command::Tokens(_) | Command::Audit(_) => false,
+        Command::Tokens(_) | Command::WebhookEndpoints(_) | Command::Audit(_) => false,
     }
 }
 

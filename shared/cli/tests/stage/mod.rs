@@ -23,6 +23,7 @@ use tokio_tungstenite::tungstenite::Message;
 pub const DEPLOYMENT: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAB";
 pub const SERVER: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAC";
 pub const SITE: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAD";
+pub const ENDPOINT: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAE";
 
 type Replies = Arc<Mutex<HashMap<String, VecDeque<(u16, Value)>>>>;
 
@@ -355,6 +356,11 @@ pub fn site() -> Value {
     json!({"id": SITE, "server_id": SERVER, "name": "shop", "title": "Shop", "status": "active",
         "url": "https://shop.example.com", "domain": "shop.example.com", "aliases": [], "path": "/srv/sites/shop/public",
         "php": "8.2", "wordpress": "6.9", "admin_user": "admin", "created_at": "2026-01-02T12:00:00.000Z"})
+}
+
+/// A webhook endpoint.
+pub fn endpoint() -> Value {
+    json!({"id": ENDPOINT, "url": "https://hooks.example.com/", "created_at": "2026-01-02T12:00:00.000Z"})
 }
 
 /// One page with these.
