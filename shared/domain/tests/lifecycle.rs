@@ -493,3 +493,38 @@ fn one_that_could_not_be_started_is_started_again_and_after_ten_minutes_fails_un
         (DeploymentStatus::Failed, Settlement::Settled, "not_started")
     );
 }
+
+#[test]
+fn a_worker_that_outlives_an_acceptance_writes_nothing() {
+    let undoing = begun(
+        &finished(
+            &begun(&queued(), "make", false, &worker("a", 60), 1),
+            "make",
+            End::Failed(failure("first")),
+        ),
+        "make",
+        true,
+        &worker("b", 60),
+        3,
+    );
+    // Its undo is given up, and a forward step of it may be told to be at work still.
+    let mut left = after(
+        undoing.clone(),
+        &settle(&undoing, at(4)).expect("may").expect("a change"),
+    );
+    let make = left.steps.iter_mut().find(|step| step.name == "make");
+    make.expect("a step").status = StepStatus::Running;
+    let accepted = after(
+        left.clone(),
+        &acknowledge(&left, at(5)).expect("may").expect("a change"),
+    );
+    let fence = accepted.step("make").expect("a step").fence;
+    assert_eq!(
+        kind(finish(&accepted, "make", fence, done(), at(6))),
+        ErrorKind::Stale
+    );
+    assert_eq!(
+        kind(release(&accepted, "make", fence, "away".into())),
+        ErrorKind::Stale
+    );
+}
