@@ -528,3 +528,15 @@ fn a_worker_that_outlives_an_acceptance_writes_nothing() {
         ErrorKind::Stale
     );
 }
+
+#[test]
+fn a_machine_that_is_at_work_unsaid_is_not_given_up() {
+    let begun = begun(&queued(), "make", false, &worker("a", 60), 1);
+    for snapshot in [queued(), begun] {
+        let answer = recover(&snapshot, Execution::Running, at(700)).expect("may");
+        assert!(
+            matches!(answer, Recovery::Start),
+            "starting it once more says that it was started: {answer:?}"
+        );
+    }
+}
