@@ -267,9 +267,14 @@ fn a_tidy_step_begins_only_after_the_verdict_and_its_silence_is_noted() {
         ErrorKind::Stale
     );
     let snapshot = begun(&completed(), "tidy", false, &worker("c", 60), 10);
+    assert_eq!(
+        kind(note(&snapshot, "tidy", failure("lost"), at(11))),
+        ErrorKind::Busy,
+        "silent is not gone"
+    );
     let noted = after(
         snapshot.clone(),
-        &note(&snapshot, "tidy", failure("lost"), at(11))
+        &note(&snapshot, "tidy", failure("lost"), at(60))
             .expect("may")
             .expect("a change"),
     );
@@ -539,4 +544,21 @@ fn a_machine_that_is_at_work_unsaid_is_not_given_up() {
             "starting it once more says that it was started: {answer:?}"
         );
     }
+}
+
+#[test]
+fn the_lock_is_not_freed_beside_a_tidy_worker_that_may_be_at_work() {
+    let snapshot = begun(&completed(), "tidy", false, &worker("c", 60), 10);
+    assert_eq!(kind(settle(&snapshot, at(59))), ErrorKind::Busy);
+    let settled = after(
+        snapshot.clone(),
+        &settle(&snapshot, at(60)).expect("may").expect("a change"),
+    );
+    let tidy = settled.step("tidy").expect("a step");
+    assert_eq!(
+        (settled.deployment.settlement, tidy.status),
+        (Settlement::Settled, StepStatus::Failed),
+        "nothing of a settled deployment is said to be at work"
+    );
+    assert_eq!(tidy.error.as_ref().expect("why").code, "worker_lost");
 }
