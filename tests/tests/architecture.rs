@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What each crate may depend on, of ours.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("domain", &[]),
     ("protocol", &[]),
     ("contract", &["domain"]),
@@ -33,6 +33,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ),
     ("xtask", &["domain", "machine", "pipelines", "records"]),
     ("e2e", &["xtask"]),
+    ("fuzz", &[]),
     ("releases", &[]),
     ("backups", &[]),
 ];

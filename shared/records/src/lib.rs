@@ -20,7 +20,7 @@ pub use audit::AuditEntry;
 pub use create::{Claim, CreateRefused, Created, Idempotency, NewDeployment, TargetRecord};
 pub use deployments::{Applied, merged};
 pub use error::RecordsError;
-pub use history::Page;
+pub use history::{Page, read_cursor, write_cursor};
 pub use secrets::SealedSecret;
 pub use table::{INDEXES, create_records_table, create_secrets_table};
 pub use tokens::TokenRecord;
