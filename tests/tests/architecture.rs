@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What each crate may depend on, of ours.
-const ARROWS: [(&str, &[&str]); 24] = [
+const ARROWS: [(&str, &[&str]); 25] = [
     ("domain", &[]),
     ("protocol", &[]),
     ("contract", &["domain"]),
@@ -37,6 +37,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ),
     ("xtask", &["domain", "machine", "pipelines", "records"]),
     ("e2e", &["xtask"]),
+    ("fuzz", &[]),
     ("releases", &[]),
     ("backups", &[]),
 ];

@@ -117,8 +117,8 @@ async fn look(
     for _ in 0..ATTEMPTS {
         let snapshot = cloud.records.deployment_snapshot(team, id).await?;
         let execution = match snapshot.deployment.dispatch {
-            Dispatch::Started => machines.execution(&snapshot.deployment).await?,
-            Dispatch::Held | Dispatch::Ready => Execution::Ended,
+            Dispatch::Held => Execution::Ended,
+            Dispatch::Ready | Dispatch::Started => machines.execution(&snapshot.deployment).await?,
         };
         match recover(&snapshot, execution, cloud.clock.now())? {
             Recovery::Nothing => return Ok((snapshot.deployment, false)),

@@ -80,7 +80,8 @@ pub fn main() {
     print(&reply(result));
 }
 
-fn understand(bytes: &[u8]) -> Result<Request> {
+/// The request in a message, when it is one of this version.
+pub fn understand(bytes: &[u8]) -> Result<Request> {
     #[derive(serde::Deserialize)]
     struct Versioned {
         version: u32,

@@ -2,7 +2,7 @@
 //!
 //! Promise: an id of one thing cannot be passed for another's, and text that is no id does not become one.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::{fmt, str::FromStr};
 use ulid::Ulid;
 
@@ -14,7 +14,7 @@ pub struct NotAnId;
 macro_rules! id {
     ($(#[$doc:meta] $name:ident),* $(,)?) => { $(
         #[$doc]
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
         pub struct $name(Ulid);
 
@@ -35,6 +35,12 @@ macro_rules! id {
                     Ok(ulid) if ulid.to_string() == text => Ok(Self(ulid)),
                     _ => Err(NotAnId),
                 }
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            /// As its text is read: Ulid's own way would let other spellings in.
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
             }
         }
         impl utoipa::PartialSchema for $name {
@@ -89,6 +95,15 @@ mod tests {
         ] {
             assert_eq!(text.parse::<SiteId>(), Err(NotAnId), "{text:?}");
         }
+    }
+
+    #[test]
+    fn json_takes_no_other_spelling_than_text_does() {
+        let id = SiteId::from_parts(1_732_150_000_000, 42);
+        let read = |text: String| serde_json::from_value::<SiteId>(text.into());
+        assert_eq!(read(id.to_string()).ok(), Some(id));
+        assert!(read(id.to_string().to_lowercase()).is_err());
+        assert!(read("81JD2Z6E9W8Q4S5T6V7X8Y9ZAB".to_string()).is_err());
     }
 
     #[test]

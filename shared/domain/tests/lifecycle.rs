@@ -267,9 +267,14 @@ fn a_tidy_step_begins_only_after_the_verdict_and_its_silence_is_noted() {
         ErrorKind::Stale
     );
     let snapshot = begun(&completed(), "tidy", false, &worker("c", 60), 10);
+    assert_eq!(
+        kind(note(&snapshot, "tidy", failure("lost"), at(11))),
+        ErrorKind::Busy,
+        "silent is not gone"
+    );
     let noted = after(
         snapshot.clone(),
-        &note(&snapshot, "tidy", failure("lost"), at(11))
+        &note(&snapshot, "tidy", failure("lost"), at(60))
             .expect("may")
             .expect("a change"),
     );
@@ -492,4 +497,68 @@ fn one_that_could_not_be_started_is_started_again_and_after_ten_minutes_fails_un
         ),
         (DeploymentStatus::Failed, Settlement::Settled, "not_started")
     );
+}
+
+#[test]
+fn a_worker_that_outlives_an_acceptance_writes_nothing() {
+    let undoing = begun(
+        &finished(
+            &begun(&queued(), "make", false, &worker("a", 60), 1),
+            "make",
+            End::Failed(failure("first")),
+        ),
+        "make",
+        true,
+        &worker("b", 60),
+        3,
+    );
+    // Its undo is given up, and a forward step of it may be told to be at work still.
+    let mut left = after(
+        undoing.clone(),
+        &settle(&undoing, at(4)).expect("may").expect("a change"),
+    );
+    let make = left.steps.iter_mut().find(|step| step.name == "make");
+    make.expect("a step").status = StepStatus::Running;
+    let accepted = after(
+        left.clone(),
+        &acknowledge(&left, at(5)).expect("may").expect("a change"),
+    );
+    let fence = accepted.step("make").expect("a step").fence;
+    assert_eq!(
+        kind(finish(&accepted, "make", fence, done(), at(6))),
+        ErrorKind::Stale
+    );
+    assert_eq!(
+        kind(release(&accepted, "make", fence, "away".into())),
+        ErrorKind::Stale
+    );
+}
+
+#[test]
+fn a_machine_that_is_at_work_unsaid_is_not_given_up() {
+    let begun = begun(&queued(), "make", false, &worker("a", 60), 1);
+    for snapshot in [queued(), begun] {
+        let answer = recover(&snapshot, Execution::Running, at(700)).expect("may");
+        assert!(
+            matches!(answer, Recovery::Start),
+            "starting it once more says that it was started: {answer:?}"
+        );
+    }
+}
+
+#[test]
+fn the_lock_is_not_freed_beside_a_tidy_worker_that_may_be_at_work() {
+    let snapshot = begun(&completed(), "tidy", false, &worker("c", 60), 10);
+    assert_eq!(kind(settle(&snapshot, at(59))), ErrorKind::Busy);
+    let settled = after(
+        snapshot.clone(),
+        &settle(&snapshot, at(60)).expect("may").expect("a change"),
+    );
+    let tidy = settled.step("tidy").expect("a step");
+    assert_eq!(
+        (settled.deployment.settlement, tidy.status),
+        (Settlement::Settled, StepStatus::Failed),
+        "nothing of a settled deployment is said to be at work"
+    );
+    assert_eq!(tidy.error.as_ref().expect("why").code, "worker_lost");
 }

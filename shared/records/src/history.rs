@@ -98,7 +98,8 @@ impl Records {
         let next_cursor = reply.last_evaluated_key.and_then(|key| {
             key.get("id")
                 .and_then(|id| id.as_s().ok())
-                .map(|id| URL_SAFE_NO_PAD.encode(id))
+                .and_then(|id| id.parse().ok())
+                .map(write_cursor)
         });
         Ok(Page { items, next_cursor })
     }
@@ -139,7 +140,13 @@ impl Records {
     }
 }
 
-fn read_cursor(cursor: &str) -> Result<DeploymentId, RecordsError> {
+/// Where the page after this one's last entry begins.
+pub fn write_cursor(last: DeploymentId) -> String {
+    URL_SAFE_NO_PAD.encode(last.to_string())
+}
+
+/// The last entry of the page before; only text that [`write_cursor`] writes is one.
+pub fn read_cursor(cursor: &str) -> Result<DeploymentId, RecordsError> {
     let bytes = URL_SAFE_NO_PAD
         .decode(cursor)
         .map_err(|_| RecordsError::BadCursor)?;

@@ -24,7 +24,7 @@ pub use audit::AuditEntry;
 pub use create::{Claim, CreateRefused, Created, Idempotency, NewDeployment, TargetRecord};
 pub use deployments::{Applied, merged};
 pub use error::RecordsError;
-pub use history::Page;
+pub use history::{Page, read_cursor, write_cursor};
 pub use live::{Connection, TOPICS_LIMIT, Ticket};
 pub use secrets::SealedSecret;
 pub use stream::StreamChange;

@@ -22,37 +22,16 @@ pub fn stop(
         _ => {}
     }
     // An execution may be stopped while its worker is at work: nothing is taken back beside it.
-    if let Some(worker) = living_worker(snapshot, now) {
-        return Err(StepError::busy(
-            WORKER_ALIVE,
-            format!("the worker of {worker} may be at work still"),
-        ));
-    }
+    nobody_at_work(snapshot, now)?;
     let mut steps = Vec::new();
     if !deployment.status.is_finished() {
         // Busy to the end means that the worker it waited for never came back.
         let failure = error
             .filter(|failure| failure.code != STEP_BUSY)
-            .unwrap_or_else(|| Failure {
-                kind: ErrorKind::Broken,
-                code: "worker_lost".to_string(),
-                message: "The step's worker ended without a word.".to_string(),
-            });
+            .unwrap_or_else(worker_lost);
         steps.extend(fail(snapshot, &mut deployment, failure, now)?);
     }
-    for running in snapshot
-        .steps
-        .iter()
-        .filter(|step| step.status == StepStatus::Running && step.kind == StepKind::Step)
-    {
-        let mut step = running.clone();
-        set_step(&mut step, StepStatus::Failed)?;
-        step.error = deployment.error.clone();
-        step.finished_at = Some(now);
-        step.deadline = None;
-        step.progress = None;
-        steps.push(step);
-    }
+    steps.extend(lost(snapshot, deployment.error.as_ref(), now)?);
     let first = snapshot
         .left_to_undo()
         .first()
@@ -70,21 +49,53 @@ pub fn stop(
     Ok(((!unchanged).then_some(change), first))
 }
 
-/// The forward step whose worker is not known to be gone.
-fn living_worker(snapshot: &Snapshot, now: Time) -> Option<&str> {
-    let alive = |step: &&DeploymentStep| {
-        step.kind == StepKind::Step
-            && step.status == StepStatus::Running
-            && step.deadline.is_some_and(|deadline| deadline > now)
-    };
+fn worker_lost() -> Failure {
+    Failure {
+        kind: ErrorKind::Broken,
+        code: "worker_lost".to_string(),
+        message: "The step's worker ended without a word.".to_string(),
+    }
+}
+
+/// The forward and tidy steps that are said to be at work.
+fn running(snapshot: &Snapshot) -> impl Iterator<Item = &DeploymentStep> {
     snapshot
         .steps
         .iter()
-        .find(alive)
-        .map(|step| step.name.as_str())
+        .filter(|step| step.status == StepStatus::Running && step.kind != StepKind::Undo)
 }
 
-/// A tidy step's machine state failed without a word of its worker: a warning on a completed deployment.
+/// Busy while the worker of one of them is not known to be gone.
+fn nobody_at_work(snapshot: &Snapshot, now: Time) -> Result<(), StepError> {
+    let alive = |step: &&DeploymentStep| step.deadline.is_some_and(|deadline| deadline > now);
+    match running(snapshot).find(alive) {
+        None => Ok(()),
+        Some(step) => Err(StepError::busy(
+            WORKER_ALIVE,
+            format!("the worker of {} may be at work still", step.name),
+        )),
+    }
+}
+
+/// They failed: nobody will say how they ended.
+fn lost(
+    snapshot: &Snapshot,
+    error: Option<&Failure>,
+    now: Time,
+) -> Result<Vec<DeploymentStep>, StepError> {
+    let mut steps: Vec<_> = running(snapshot).cloned().collect();
+    for step in &mut steps {
+        set_step(step, StepStatus::Failed)?;
+        step.error = Some(error.cloned().unwrap_or_else(worker_lost));
+        step.finished_at = Some(now);
+        step.deadline = None;
+        step.progress = None;
+    }
+    Ok(steps)
+}
+
+/// A tidy step's machine state failed without a word of its worker: a warning on a completed deployment, once that worker
+/// is known to be gone.
 pub fn note(
     snapshot: &Snapshot,
     name: &str,
@@ -97,6 +108,7 @@ pub fn note(
     else {
         return Ok(None);
     };
+    nobody_at_work(snapshot, now)?;
     let mut step = step.clone();
     set_step(&mut step, StepStatus::Failed)?;
     step.error = Some(failure);
@@ -124,7 +136,12 @@ pub fn settle(snapshot: &Snapshot, now: Time) -> Result<Option<Change>, StepErro
     }
     let left = snapshot.left_to_undo();
     if deployment.status == DeploymentStatus::Completed || left.is_empty() {
-        return end(deployment, now).map(Some);
+        // The next one begins at once: nobody may be at work beside it.
+        nobody_at_work(snapshot, now)?;
+        let steps = lost(snapshot, deployment.error.as_ref(), now)?;
+        let mut change = end(deployment, now)?;
+        change.steps = steps;
+        return Ok(Some(change));
     }
     needs_attention(snapshot, deployment, now).map(Some)
 }

@@ -55,7 +55,9 @@ pub fn recover(
         (Dispatch::Held, _) => Ok(Recovery::Nothing),
         (Dispatch::Started, Execution::Running) => Ok(Recovery::Nothing),
         (Dispatch::Started, Execution::Ended) => again(snapshot, now),
-        (Dispatch::Ready, _) => ready(snapshot, now),
+        // It was started, and only the word of it was lost: starting it once more says so, and starts nothing twice.
+        (Dispatch::Ready, Execution::Running) => Ok(Recovery::Start),
+        (Dispatch::Ready, Execution::Ended) => ready(snapshot, now),
     }
 }
 

@@ -167,6 +167,10 @@ fn mine<'a>(
     name: &str,
     fence: u64,
 ) -> Result<&'a DeploymentStep, StepError> {
+    // People may have accepted what is left while it was at work.
+    if snapshot.deployment.settlement == Settlement::Settled {
+        return Err(StepError::stale("this deployment is settled"));
+    }
     match snapshot.step(name) {
         Some(step) if step.status == StepStatus::Running && step.fence == fence => Ok(step),
         _ => Err(StepError::stale(format!("{name} is another worker's now"))),
