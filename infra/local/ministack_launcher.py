@@ -16,6 +16,9 @@ from ministack.core import lambda_runtime
 from ministack.services import dynamodb, lambda_svc, stepfunctions
 from ministack.services.cloudformation import provisioners
 
+if os.environ.get("TRIPHAMMER_FAULTS"):
+    import faults
+
 
 def quick_lambda_calls():
     """No rule, but time: a warm call takes milliseconds on AWS. Nagle's delay and a wait for a first log line made it 95."""
@@ -175,6 +178,9 @@ def streams_retry_and_move_on():
             if mapping["UUID"] not in lambda_svc._esms or not mapping.get("Enabled", True):
                 return
 
+    if os.environ.get("TRIPHAMMER_FAULTS"):
+        deliver = faults.stream_batches(deliver)
+
     def poll():
         busy = False
         for account, region, mapping in lambda_svc._iter_all_esms():
@@ -243,4 +249,7 @@ if __name__ == "__main__":
     if not os.environ.get("TRIPHAMMER_STOCK"):
         for correct in CORRECTIONS:
             correct()
+    if os.environ.get("TRIPHAMMER_FAULTS"):
+        for fault in faults.FAULTS:
+            fault()
     app.main()

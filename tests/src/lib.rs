@@ -7,6 +7,8 @@
     reason = "a program around the product: it asks the machine itself"
 )]
 
-pub mod stack;
+pub mod faults;
+mod stack;
 
+pub use faults::{Fault, Frozen};
 pub use stack::{Answer, Stack, settled};

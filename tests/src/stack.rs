@@ -14,7 +14,11 @@ pub struct Stack {
     api: String,
     /// The owner's token.
     pub token: String,
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
+    /// The local AWS.
+    pub endpoint: String,
+    /// Its folder.
+    pub state_dir: std::path::PathBuf,
     /// The booted servers.
     pub lab: Lab,
 }
@@ -60,6 +64,8 @@ impl Stack {
             api: variable("TRIPHAMMER_E2E_API"),
             token: variable("TRIPHAMMER_E2E_TOKEN"),
             http,
+            endpoint: variable("TRIPHAMMER_E2E_ENDPOINT"),
+            state_dir: variable("TRIPHAMMER_E2E_STATE").into(),
             lab,
         }
     }
@@ -127,7 +133,12 @@ impl Stack {
 
     /// Wait until it is settled or needs attention.
     pub async fn ended(&self, id: &str) -> Value {
-        let waited = tokio::time::timeout(SETTLED_WITHIN, async {
+        self.ended_within(id, SETTLED_WITHIN).await
+    }
+
+    /// The same, within a bound of its own.
+    pub async fn ended_within(&self, id: &str, bound: Duration) -> Value {
+        let waited = tokio::time::timeout(bound, async {
             loop {
                 let deployment = self.deployment(id).await;
                 if matches!(
@@ -241,7 +252,12 @@ impl Stack {
 
     /// A token of another team, straight into the table, as an operator would make one.
     pub async fn other_team_token(&self) -> Result<String> {
-        let records = xtask::up::records(
+        xtask::up::token_create_owner(&self.records().await?).await
+    }
+
+    /// The records, as the functions see them.
+    pub async fn records(&self) -> Result<records::Records> {
+        xtask::up::records(
             &variable("TRIPHAMMER_E2E_ENDPOINT"),
             &[
                 ("TableName".to_string(), variable("TRIPHAMMER_E2E_TABLE")),
@@ -252,8 +268,7 @@ impl Stack {
             ]
             .into(),
         )
-        .await?;
-        xtask::up::token_create_owner(&records).await
+        .await
     }
 }
 

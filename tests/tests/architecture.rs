@@ -36,7 +36,7 @@ const ARROWS: [(&str, &[&str]); 25] = [
         &["domain", "kit", "pipelines", "protocol", "records", "sites"],
     ),
     ("xtask", &["domain", "machine", "pipelines", "records"]),
-    ("e2e", &["xtask"]),
+    ("e2e", &["records", "xtask"]),
     ("fuzz", &[]),
     ("releases", &[]),
     ("backups", &[]),

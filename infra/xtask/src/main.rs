@@ -28,6 +28,9 @@ enum Do {
         /// Where the local AWS listens.
         #[arg(long, default_value_t = up::PORT)]
         port: u16,
+        /// Let a file say what goes wrong, for trying tests by hand: see infra/local/faults.py.
+        #[arg(long)]
+        faults: bool,
     },
     /// Stop it. Records are kept for the next `up`, unless they are purged.
     Down {
@@ -83,8 +86,8 @@ async fn main() -> ExitCode {
 
 async fn run(command: Do) -> Result<()> {
     match command {
-        Do::Up { port } => {
-            let up = up::up("local", port).await?;
+        Do::Up { port, faults } => {
+            let up = up::with_faults("local", port, faults).await?;
             println!(
                 "\nTriphammer is up.\n  API      {}\n  command  TRIPHAMMER_CONFIG={} {}\n  stop     cargo xtask down",
                 up.api_url,

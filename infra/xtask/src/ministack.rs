@@ -25,6 +25,13 @@ pub struct Options {
     pub port: u16,
     /// Are functions held to their policies?
     pub auth: bool,
+    /// May a file in its folder say what goes wrong? See `infra/local/faults.py`.
+    pub faults: bool,
+}
+
+/// The file in a stack's folder that says what goes wrong.
+pub fn faults_file(state_dir: &Path) -> PathBuf {
+    state_dir.join("faults.json")
 }
 
 /// A running one.
@@ -100,6 +107,11 @@ impl MiniStack {
             .env("STATE_DIR", options.state_dir.join("state"))
             .env("TMPDIR", options.state_dir.join("tmp"))
             .env("AUTH", if options.auth { "true" } else { "false" })
+            .envs(
+                options
+                    .faults
+                    .then(|| ("TRIPHAMMER_FAULTS", faults_file(&options.state_dir))),
+            )
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -70,7 +70,7 @@ pub async fn end_to_end() -> Result<()> {
 }
 
 async fn on_a_stack(name: &str) -> Result<()> {
-    let up = up::up(name, ministack::free_port()?).await?;
+    let up = up::with_faults(name, ministack::free_port()?, true).await?;
     say("the launcher's corrections");
     ministack::test()?;
     say("the records on the local stack");
@@ -88,10 +88,17 @@ async fn on_a_stack(name: &str) -> Result<()> {
         "sites",
         "--test",
         "bad_input",
+        "--test",
+        "live",
+        "--test",
+        "held",
+        "--test",
+        "faults",
         "--",
         "--test-threads",
         "1",
     ])
+    .env("TRIPHAMMER_E2E_STATE", up::state(name))
     .env("TRIPHAMMER_E2E_LAB", name)
     .env("TRIPHAMMER_E2E_ENDPOINT", &up.endpoint)
     .env("TRIPHAMMER_E2E_API", &up.api_url)

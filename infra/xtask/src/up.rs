@@ -44,6 +44,11 @@ pub fn state(name: &str) -> PathBuf {
 
 /// Build, start, deploy.
 pub async fn up(name: &str, port: u16) -> Result<Up> {
+    with_faults(name, port, false).await
+}
+
+/// The same, and with `faults` a test may let things go wrong.
+pub async fn with_faults(name: &str, port: u16, faults: bool) -> Result<Up> {
     setup::ensure_tools()?;
     build::all()?;
     let packages = package::all(&build::functions())?;
@@ -53,6 +58,7 @@ pub async fn up(name: &str, port: u16) -> Result<Up> {
         state_dir: state.clone(),
         port,
         auth: true,
+        faults,
     })?;
     let live_url = live_url(&stack.endpoint);
     let parameters = [
