@@ -163,4 +163,37 @@ mod tests {
         assert_eq!(read(&image("ready", "STEP#001#x")), None);
         assert_eq!(read(&json!({"eventName": "REMOVE", "dynamodb": {}})), None);
     }
+
+    #[test]
+    fn an_image_of_any_shape_is_read_whole_or_passed_over() {
+        bolero::check!()
+            .with_type::<(String, String, String, u8)>()
+            .with_test_time(std::time::Duration::from_secs(1))
+            .for_each(|(text, other, number, at)| {
+                let mut record = image("ready", "DEPLOYMENT");
+                let names = [
+                    "sk",
+                    "dispatch",
+                    "settlement",
+                    "team_id",
+                    "id",
+                    "type",
+                    "undo_starts",
+                ];
+                let name = names[usize::from(*at) % names.len()];
+                let field = &mut record["dynamodb"]["NewImage"][name];
+                *field = match at % 3 {
+                    0 => json!({"S": text}),
+                    1 => json!({"N": number}),
+                    _ => json!({other.as_str(): text}),
+                };
+                if let Some(ready) = read(&record) {
+                    let image = &record["dynamodb"]["NewImage"];
+                    assert_eq!(image["id"]["S"], ready.id.to_string());
+                    assert_eq!(image["team_id"]["S"], ready.team.to_string());
+                    assert_eq!(image["dispatch"]["S"], "ready");
+                    assert_ne!(image["settlement"]["S"], "settled");
+                }
+            });
+    }
 }
