@@ -39,6 +39,17 @@ pub fn hash(secret: &str) -> String {
     hex::encode(Sha256::digest(secret))
 }
 
+/// The token's secret in an Authorization header: visible ASCII behind its prefix, as tokens are made.
+fn bearer(header: &[u8]) -> Option<&str> {
+    let (scheme, secret) = std::str::from_utf8(header).ok()?.split_once(' ')?;
+    let secret = secret.trim_end_matches(' ');
+    let ok = scheme.eq_ignore_ascii_case("bearer")
+        && secret.len() > TOKEN_PREFIX.len()
+        && secret.starts_with(TOKEN_PREFIX)
+        && secret.bytes().all(|b| b.is_ascii_graphic());
+    ok.then_some(secret)
+}
+
 impl Caller {
     /// May they?
     pub fn may(&self, scope: Scope) -> bool {
@@ -94,14 +105,7 @@ impl FromRequestParts<Cloud> for Caller {
             .headers
             .get(AUTHORIZATION)
             .ok_or_else(|| ApiError::unauthorized("Send a token: Authorization: Bearer th_…"))?;
-        let secret = header
-            .to_str()
-            .ok()
-            .and_then(|text| text.split_once(' '))
-            .filter(|(scheme, secret)| {
-                scheme.eq_ignore_ascii_case("bearer") && secret.starts_with(TOKEN_PREFIX)
-            })
-            .map(|(_, secret)| secret.trim())
+        let secret = bearer(header.as_bytes())
             .ok_or_else(|| ApiError::unauthorized("Send a token: Authorization: Bearer th_…"))?;
         let token = cloud
             .records
@@ -130,5 +134,45 @@ impl FromRequestParts<Cloud> for Caller {
             trigger: if is_cli { Trigger::Cli } else { Trigger::Api },
             from,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_header_gives_a_visible_token_or_nothing() {
+        bolero::check!()
+            .with_test_time(Duration::from_secs(1))
+            .for_each(|bytes| {
+                for prefix in ["", "Bearer ", "bearer th_", "Bearer th_"] {
+                    let header = [prefix.as_bytes(), bytes].concat();
+                    let Some(secret) = bearer(&header) else {
+                        continue;
+                    };
+                    assert!(secret.bytes().all(|b| b.is_ascii_graphic()));
+                    let again = format!("Bearer {secret}");
+                    assert_eq!(bearer(again.as_bytes()), Some(secret));
+                }
+            });
+    }
+
+    #[test]
+    fn a_header_that_is_no_bearers_is_refused() {
+        assert_eq!(bearer(b"BEARER th_abc "), Some("th_abc"));
+        for header in [
+            "",
+            "th_abc",
+            "Basic th_abc",
+            "Bearer abc",
+            "Bearer th_",
+            "Bearer  th_a",
+            "Bearer th_a b",
+            "Bearer th_a\tb",
+        ] {
+            assert_eq!(bearer(header.as_bytes()), None, "{header:?}");
+        }
     }
 }

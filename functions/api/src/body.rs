@@ -38,6 +38,18 @@ impl<T> Body<T> {
 /// What an Idempotency-Key may look like: visible ASCII, at most this long.
 const KEY_LIMIT_CHARACTERS: usize = 200;
 
+/// The most of a parser's message that is passed on: it may repeat a word of the request, which may be all of it.
+const MESSAGE_LIMIT_BYTES: usize = 200;
+
+fn short(message: &impl ToString) -> String {
+    let mut text = message.to_string();
+    if text.len() > MESSAGE_LIMIT_BYTES {
+        text.truncate(text.floor_char_boundary(MESSAGE_LIMIT_BYTES));
+        text.push('…');
+    }
+    text
+}
+
 fn idempotency_key(request: &Request) -> Result<Option<String>, ApiError> {
     let Some(header) = request.headers().get("idempotency-key") else {
         return Ok(None);
@@ -93,7 +105,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let value = serde_json::from_slice(bytes).map_err(|error| {
             ApiError::bad_request(
                 "malformed_json",
-                format!("The body is not what is expected: {error}."),
+                format!("The body is not what is expected: {}.", short(&error)),
             )
         })?;
         let mut digest = Sha256::new();
@@ -138,7 +150,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
                         "bad_query",
                         format!(
                             "The query is not what is expected: {}.",
-                            rejection.body_text()
+                            short(&rejection.body_text())
                         ),
                     )
                 })?;
@@ -216,5 +228,18 @@ impl Fields {
         } else {
             Err(ApiError::invalid(self.0))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_not_repeated_at_length() {
+        let unknown = format!(r#"{{"{}":1}}"#, "ä".repeat(10_000));
+        let error = serde_json::from_str::<NoQuery>(&unknown).expect_err("refused");
+        assert!(short(&error).len() <= MESSAGE_LIMIT_BYTES + '…'.len_utf8());
+        assert_eq!(short(&"short"), "short");
     }
 }

@@ -363,3 +363,46 @@ fn a_steps_call_names_its_deployment_in_one_way() {
         assert!(serde_json::from_value::<TeamId>(json!([text])).is_err());
     });
 }
+
+#[test]
+fn a_stream_image_of_any_shape_is_read_whole_or_passed_over() {
+    const ID: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAB";
+    let whole = |name: &str, value: serde_json::Value| {
+        let mut image = json!({"schema": {"N": "1"}, "name": {"S": "x"}, "title": {"S": "x"}, "function": {"S": "x"},
+            "kind": {"S": "step"}, "status": {"S": "queued"}, "sort_order": {"N": "1"}, "seq": {"N": "3"},
+            "gives": {"M": {}}, "fence": {"N": "0"}});
+        image[name] = value;
+        json!({"dynamodb": {"Keys": {"pk": {"S": format!("TEAM#{ID}#DEPLOYMENT#{ID}")}, "sk": {"S": "STEP#001#x"}}, "NewImage": image}})
+    };
+    assert!(
+        records::stream::change(&whole("title", json!({"S": "y"}))).is_some(),
+        "the image that is changed is a whole one"
+    );
+    bolero::check!()
+        .with_type::<(String, String, u8)>()
+        .with_test_time(TIME)
+        .for_each(|(text, word, at)| {
+            let names = [
+                "schema",
+                "name",
+                "kind",
+                "status",
+                "sort_order",
+                "seq",
+                "gives",
+            ];
+            let value = match at % 3 {
+                0 => json!({"S": text}),
+                1 => json!({"N": text}),
+                _ => json!({word.as_str(): text}),
+            };
+            let record = whole(names[usize::from(*at) % names.len()], value);
+            if let Some(records::StreamChange::Step { step, team_id, .. }) =
+                records::stream::change(&record)
+            {
+                let image = &record["dynamodb"]["NewImage"];
+                assert_eq!(image["status"]["S"], step.status.to_string());
+                assert_eq!(team_id.to_string(), ID);
+            }
+        });
+}

@@ -19,6 +19,12 @@ pub const TARGET: &str = "what failed or was cancelled left nothing, and what co
 pub const ALONE: &str = "nothing is settled beside a worker that may be alive";
 pub const ENDS: &str = "if every worker died now, all would still be settled, or people be told";
 
+/// What each search is about is seen in it.
+pub const TOLD: &str = "people are told";
+pub const REFUSED: &str = "the agent refuses a worker that was overtaken";
+pub const SKIPPED: &str = "one that waited is replaced, or one that came is skipped";
+pub const FOLLOWS: &str = "the next one touches the target after the first is settled";
+
 /// All of them.
 pub fn all() -> Vec<Property<Protocol>> {
     vec![
@@ -29,6 +35,19 @@ pub fn all() -> Vec<Property<Protocol>> {
         Property::always(TARGET, |_, world: &World| target_agrees(world)),
         Property::always(ALONE, |_, world: &World| settled_alone(world)),
         Property::always(ENDS, ends),
+        Property::sometimes(TOLD, |_, world: &World| {
+            each(&world.table).any(|(_, record)| record.settlement == Settlement::NeedsAttention)
+        }),
+        Property::sometimes(REFUSED, |_, world: &World| {
+            world.workers.iter().any(|worker| worker.refused)
+        }),
+        Property::sometimes(SKIPPED, |_, world: &World| {
+            each(&world.table).any(|(_, record)| record.outcome == Some(Outcome::Skipped))
+        }),
+        Property::sometimes(FOLLOWS, |_, world: &World| {
+            let next = world.served.is_some_and(|who| !world.settled(who));
+            next && each(&world.table).any(|(who, _)| world.settled(who) && world.stands(who))
+        }),
     ]
 }
 
