@@ -380,7 +380,7 @@ fn a_stream_image_of_any_shape_is_read_whole_or_passed_over() {
     );
     bolero::check!()
         .with_type::<(String, String, u8)>()
-        .with_test_time(TIME)
+        .with_test_time(LONG_ENOUGH)
         .for_each(|(text, word, at)| {
             let names = [
                 "schema",
