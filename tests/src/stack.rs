@@ -70,6 +70,11 @@ impl Stack {
         }
     }
 
+    /// The API's address.
+    pub fn api(&self) -> &str {
+        &self.api
+    }
+
     /// The only server.
     pub fn server(&self) -> &Server {
         &self.lab.servers[0]

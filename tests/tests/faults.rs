@@ -18,10 +18,11 @@ async fn ready() -> (Stack, String) {
     (stack, server)
 }
 
-/// Ask for a site; the id of its deployment.
+/// Ask for a site of a new name; the id of its deployment.
 async fn create(stack: &Stack, server: &str, name: &str) -> String {
+    let name = format!("{name}-{:04x}", rand::random::<u16>());
     let created = stack
-        .post("/v1/sites", stack.site_create(server, name))
+        .post("/v1/sites", stack.site_create(server, &name))
         .await;
     assert_eq!(created.status, 201, "{:#}", created.body);
     let id = created.body["deployment"]["id"].as_str().expect("an id");

@@ -5,7 +5,8 @@
 use crate::Cloud;
 use domain::{
     Actor, Deployment, DeploymentId, DeploymentStatus, DeploymentStep, Dispatch, LockKey, Phase,
-    SCHEMA, Settlement, StepError, StepKind, StepStatus, TargetKind, TargetRef, TeamId, Trigger,
+    SCHEMA, Settlement, StepError, StepKind, StepStatus, TargetKind, TargetRef, TeamId, Time,
+    Trigger,
 };
 use pipelines::Pipeline;
 use serde_json::Value;
@@ -40,13 +41,22 @@ pub fn deployment(
     pipeline: &Pipeline,
     asked: Asked,
 ) -> Result<(Deployment, Vec<DeploymentStep>), StepError> {
+    at(cloud.id_parts(), cloud.clock.now(), pipeline, asked)
+}
+
+/// The same with the parts of its id and the moment of its creation.
+pub fn at(
+    (time, random): (u64, u128),
+    now: Time,
+    pipeline: &Pipeline,
+    asked: Asked,
+) -> Result<(Deployment, Vec<DeploymentStep>), StepError> {
     let commit = pipeline.commit_step(&asked.input).ok_or_else(|| {
         StepError::refused(
             "nothing_to_do",
             "Nothing was chosen, so there is nothing to do.",
         )
     })?;
-    let (time, random) = cloud.id_parts();
     let is_release = pipeline.targets.iter().any(|target| {
         use pipelines::TargetUse::{Creates, Reads, Writes};
         matches!(
@@ -83,7 +93,7 @@ pub fn deployment(
         meta: asked.meta,
         creates_target: pipeline.creates_target(),
         claims: asked.claims,
-        created_at: cloud.clock.now(),
+        created_at: now,
         started_at: None,
         finished_at: None,
         settled_at: None,
