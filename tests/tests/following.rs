@@ -60,7 +60,6 @@ async fn a_deployment_is_followed_live_in_order_to_its_end() {
         live > seen.len() / 2,
         "most of it came live: {live} of {seen:?}"
     );
-    assert!(seen.len() > 8, "each change was told: {seen:?}");
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ pub fn deployment_of(execution_name: &str) -> Option<DeploymentId> {
 }
 
 /// After the commit nothing is undone: what is left is tidied up, and the steps before say that they are done.
-fn mode(deployment: &Deployment) -> &'static str {
+pub fn mode(deployment: &Deployment) -> &'static str {
     if deployment.undo_starts == 0 || deployment.status == DeploymentStatus::Completed {
         "run"
     } else {

@@ -33,6 +33,7 @@ pub struct Bench {
     /// Each invocation comes twice, as a lost reply makes it.
     pub twice: bool,
     invocations: AtomicU32,
+    tasks_left: AtomicU32,
 }
 
 fn target(pipeline: &Pipeline) -> TargetKind {
@@ -69,6 +70,7 @@ impl Bench {
             pipeline: pipeline.clone(),
             twice: false,
             invocations: AtomicU32::new(0),
+            tasks_left: AtomicU32::new(u32::MAX),
         }
     }
 
@@ -199,6 +201,49 @@ impl Bench {
             json!({"team_id": self.team, "deployment_id": id, "mode": mode}),
         )
         .await
+    }
+
+    /// Execute its machine for so many tasks, and stop it there, as a person in the console does.
+    pub async fn run_and_abort(&self, id: DeploymentId, tasks: u32) -> End {
+        self.tasks_left.store(tasks, Ordering::SeqCst);
+        let end = self.run(id, "run").await;
+        self.tasks_left.store(u32::MAX, Ordering::SeqCst);
+        end
+    }
+
+    /// One task more; true when the execution was stopped before it.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.tasks_left.load(Ordering::SeqCst) != u32::MAX
+            && self.tasks_left.fetch_sub(1, Ordering::SeqCst) == 0
+    }
+
+    /// What the sweeper does about it once its execution has ended, and the machine it starts.
+    pub async fn recovered(&self, id: DeploymentId) -> End {
+        let now = self.cloud.clock.now();
+        let decide = |snapshot: &Snapshot| {
+            let recovery = lifecycle::recover(snapshot, lifecycle::Execution::Ended, now)?;
+            let lifecycle::Recovery::Write(change) = recovery else {
+                return Err(StepError::broken(format!(
+                    "nothing to recover: {recovery:?}"
+                )));
+            };
+            Ok::<_, StepError>((Some(*change), ()))
+        };
+        let records = &self.cloud.records;
+        let changed = records.deployment_change(self.team, id, decide).await;
+        let (snapshot, ()) = changed.expect("it is recovered");
+        let mode = kit::machines::mode(&snapshot.deployment);
+        self.dispatched(id).await;
+        self.run(id, mode).await
+    }
+
+    /// The dispatcher's word that its machine was started.
+    pub async fn dispatched(&self, id: DeploymentId) {
+        let decide =
+            |snapshot: &Snapshot| Ok::<_, StepError>((lifecycle::dispatched(snapshot), ()));
+        let records = &self.cloud.records;
+        let told = records.deployment_change(self.team, id, decide).await;
+        told.expect("it is told");
     }
 
     /// As it stands.

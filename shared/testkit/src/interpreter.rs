@@ -15,6 +15,8 @@ pub enum End {
     Succeeded(String),
     /// With an error that nothing caught.
     Failed(String),
+    /// Stopped from outside, without a word to anybody.
+    Aborted,
 }
 
 /// An error as Step Functions sees it.
@@ -127,6 +129,7 @@ pub async fn execute(bench: &Bench, machine: &Value, input: Value) -> End {
                     .map_or(&state["Default"], |choice| &choice["Next"])
                     .clone()
             }
+            "Task" if bench.is_aborted() => return End::Aborted,
             "Task" => match task(bench, state, &mut data).await {
                 Ok(()) if state["End"] == true => return End::Succeeded(name),
                 Ok(()) => state["Next"].clone(),

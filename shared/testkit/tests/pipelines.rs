@@ -442,3 +442,79 @@ async fn skipped_steps_are_stored_as_skipped_and_the_rest_completes() {
         (StepStatus::Skipped, Some("no custom domain"))
     );
 }
+
+#[tokio::test]
+async fn an_execution_that_is_stopped_anywhere_is_recovered_to_one_of_the_two_ends() {
+    for pipeline in everything() {
+        let tasks = u32::try_from(steps(&pipeline).len()).expect("a few");
+        // Each of the catalogue's tasks; of a planned pipeline the first, a middle and the last one.
+        let planned = catalogue().iter().all(|known| known.name != pipeline.name);
+        let points = (0..=tasks).filter(|at| !planned || [0, tasks / 2, tasks].contains(at));
+        for at in points {
+            let about = format!("{} stopped after {at} tasks", pipeline.name);
+            let bench = Bench::new(&pipeline).await;
+            let id = bench.create(input()).await;
+            bench.dispatched(id).await;
+            assert_eq!(bench.run_and_abort(id, at).await, End::Aborted, "{about}");
+            let verdict = bench.standing(id).await.0;
+            bench.recovered(id).await;
+            if verdict == DeploymentStatus::Completed {
+                completed(&bench, id, &about).await;
+                let snapshot = bench.snapshot(id).await;
+                assert!(
+                    snapshot.steps.iter().all(|step| step.status.is_finished()),
+                    "{about}: what was to be tidied up is"
+                );
+            } else {
+                undone(&bench, id, DeploymentStatus::Failed, &about).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_worker_whose_clock_is_five_minutes_off_is_overtaken_once_and_writes_nothing_more() {
+    use domain::lifecycle::{self, Begin, Worker};
+    for pipeline in catalogue() {
+        let first = forward(&pipeline)[0].clone();
+        let bench = Bench::new(&pipeline).await;
+        let id = bench.create(input()).await;
+        let now = bench.cloud.clock.now();
+        let begun = |clock: chrono::TimeDelta, request: &str| {
+            let worker = Worker {
+                request_id: request.to_string(),
+                deadline: now + clock + chrono::TimeDelta::seconds(60),
+            };
+            let (first, now) = (first.clone(), now + clock);
+            let decide = move |snapshot: &lifecycle::Snapshot| match lifecycle::begin(
+                snapshot, &first, false, &worker, now,
+            )? {
+                Begin::Go(change) => Ok((Some((*change).clone()), change.deployment.fence)),
+                other => panic!("{other:?}"),
+            };
+            bench
+                .cloud
+                .records
+                .deployment_change::<domain::StepError, _>(bench.team, id, decide)
+        };
+        let (_, slow) = begun(chrono::TimeDelta::zero(), "slow")
+            .await
+            .expect("begun");
+        // This one's clock is ahead: it takes the other one for dead, and its fence is higher.
+        let ahead = begun(chrono::TimeDelta::minutes(5), "ahead").await;
+        let (_, fast) = ahead.expect("taken over");
+        assert!(fast > slow, "{}", pipeline.name);
+        let snapshot = bench.snapshot(id).await;
+        let end = lifecycle::End::Skipped("late".to_string());
+        let late = lifecycle::finish(&snapshot, &first, slow, end, now);
+        assert_eq!(
+            late.expect_err("it was overtaken").kind,
+            ErrorKind::Stale,
+            "{}",
+            pipeline.name
+        );
+        // And one whose clock is behind waits for a deadline that is long over elsewhere, and no longer than that.
+        let behind = begun(chrono::TimeDelta::minutes(-5), "behind").await;
+        assert_eq!(behind.expect_err("it waits").kind, ErrorKind::Busy);
+    }
+}
