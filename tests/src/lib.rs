@@ -8,7 +8,9 @@
 )]
 
 pub mod faults;
+pub mod receiver;
 mod stack;
 
 pub use faults::{Fault, Frozen};
+pub use receiver::Receiver;
 pub use stack::{Answer, Stack, settled};

@@ -308,3 +308,52 @@ async fn the_local_aws_stopped_and_started_again_loses_no_deployment() {
     assert!(swept["recovered"].as_u64() >= Some(1), "{swept}");
     leaves_nothing(&stack, &id, "failed", &before, AFTER_A_LOST_WORKER).await;
 }
+
+/// The same code under another hash: a comment more at the end of its zip.
+fn as_new_code(package: &mut xtask::package::Package, folder: &std::path::Path) {
+    let mut bytes = std::fs::read(&package.path).expect("a zip");
+    let comment = b"newer";
+    let length = bytes.len();
+    bytes[length - 2..].copy_from_slice(&(comment.len() as u16).to_le_bytes());
+    bytes.extend(comment);
+    package.path = folder.join(format!("{}-newer.zip", package.name));
+    package.sha256 = format!("{}-newer", package.sha256);
+    std::fs::write(&package.path, bytes).expect("a zip");
+}
+
+#[tokio::test]
+async fn an_upgrade_in_the_middle_lets_what_runs_go_on_with_the_code_it_began_with() {
+    let (stack, server) = ready().await;
+    let machine = json!({"stateMachineArn": "arn:aws:states:us-east-1:000000000000:stateMachine:triphammer-create_site"});
+    let describe = "AWSStepFunctions.DescribeStateMachine";
+    let before = stack.aws("states", describe, machine.clone()).await;
+    let frozen = stack.freeze_database();
+    let id = create(&stack, &server, "upgraded").await;
+    in_effect(&stack, &id).await;
+    let mut packages =
+        xtask::package::all(&xtask::build::functions()).expect("the packages that run");
+    for package in &mut packages {
+        as_new_code(package, &stack.state_dir);
+    }
+    let parameters = xtask::up::parameters(&stack.endpoint);
+    xtask::stack::deploy(&stack.endpoint, &packages, &parameters)
+        .await
+        .expect("deployed");
+    let after = stack.aws("states", describe, machine).await;
+    assert_ne!(
+        before["definition"], after["definition"],
+        "new executions call the new versions"
+    );
+    drop(frozen);
+    completes(&stack, &id, SOON).await;
+    let running = json!({"executionArn": stack.execution("create_site", &id), "maxResults": 1000});
+    let history = stack
+        .aws("states", "AWSStepFunctions.GetExecutionHistory", running)
+        .await;
+    assert!(
+        !history["events"].to_string().contains("TaskFailed"),
+        "{history}"
+    );
+    let id = create(&stack, &server, "after-upgrade").await;
+    completes(&stack, &id, SOON).await;
+}

@@ -2,7 +2,7 @@
 //!
 //! The server holds a neighbour site from the start; after every test it must be byte-identical.
 
-use e2e::{Stack, settled};
+use e2e::{Receiver, Stack, settled};
 use serde_json::{Value, json};
 
 fn step<'a>(deployment: &'a Value, name: &str) -> &'a Value {
@@ -306,8 +306,13 @@ async fn a_cancel_in_the_middle_takes_back_what_was_done() {
 }
 
 #[tokio::test]
-async fn an_undo_that_fails_needs_attention_and_can_be_tried_again() {
+async fn an_undo_that_fails_needs_attention_is_told_to_people_and_can_be_tried_again() {
     let (stack, server) = ready().await;
+    let receiver = Receiver::listen().await;
+    let endpoint = stack
+        .post("/v1/webhook-endpoints", json!({"url": receiver.url}))
+        .await;
+    assert_eq!(endpoint.status, 201, "{:#}", endpoint.body);
     let before = stack.snapshot();
     let created = stack
         .post("/v1/sites", stack.site_create(&server, "stuck"))
@@ -334,6 +339,16 @@ async fn an_undo_that_fails_needs_attention_and_can_be_tried_again() {
             .unwrap_or_default()
             .contains("Create database & user"),
         "{ended:#}"
+    );
+    let swept = stack.sweep().await;
+    assert_eq!(swept["needs_attention"], 1, "the alarm stands: {swept}");
+    let told = receiver.requests();
+    assert_eq!(told.len(), 1, "people are told once: {told:#?}");
+    assert!(
+        told[0].contains("webhook-signature: v1,")
+            && told[0].contains("deployment.needs_attention")
+            && told[0].contains(&id),
+        "{told:#?}"
     );
     let retry = stack
         .post(&format!("/v1/deployments/{id}/retry"), json!({}))

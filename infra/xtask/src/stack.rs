@@ -39,7 +39,7 @@ pub async fn config(endpoint: &str) -> SdkConfig {
 pub async fn deploy(
     endpoint: &str,
     packages: &[Package],
-    parameters: &[(&str, &str)],
+    parameters: &[(&str, String)],
 ) -> Result<Outputs> {
     let config = config(endpoint).await;
     let s3 = aws_sdk_s3::Client::from_conf(
@@ -117,14 +117,14 @@ async fn upload(s3: &aws_sdk_s3::Client, key: &str, bytes: Vec<u8>) -> Result<bo
 async fn apply(
     cloudformation: &aws_sdk_cloudformation::Client,
     template_url: &str,
-    parameters: &[(&str, &str)],
+    parameters: &[(&str, String)],
 ) -> Result<Outputs> {
     let parameters: Vec<Parameter> = parameters
         .iter()
         .map(|(key, value)| {
             Parameter::builder()
                 .parameter_key(*key)
-                .parameter_value(*value)
+                .parameter_value(value)
                 .build()
         })
         .collect();

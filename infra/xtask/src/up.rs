@@ -60,14 +60,7 @@ pub async fn with_faults(name: &str, port: u16, faults: bool) -> Result<Up> {
         auth: true,
         faults,
     })?;
-    let live_url = live_url(&stack.endpoint);
-    let parameters = [
-        ("LiveUrl", live_url.as_str()),
-        ("WordPressSource", WORDPRESS_SOURCE),
-        ("SiteDomain", "{ip}.sslip.io"),
-        ("WithAlarms", "false"),
-        ("OutboundAllowed", LAB_RANGE),
-    ];
+    let parameters = parameters(&stack.endpoint);
     let outputs = stack::deploy(&stack.endpoint, &packages, &parameters).await?;
     let api_url = api_url(&stack.endpoint, &outputs)?;
     let token = owner_token(&stack.endpoint, &outputs, &state).await?;
@@ -83,6 +76,17 @@ pub async fn with_faults(name: &str, port: u16, faults: bool) -> Result<Up> {
         outputs,
         cli_config,
     })
+}
+
+/// The template's parameters behind the emulator.
+pub fn parameters(endpoint: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("LiveUrl", live_url(endpoint)),
+        ("WordPressSource", WORDPRESS_SOURCE.to_string()),
+        ("SiteDomain", "{ip}.sslip.io".to_string()),
+        ("WithAlarms", "false".to_string()),
+        ("OutboundAllowed", LAB_RANGE.to_string()),
+    ]
 }
 
 /// The id that the template asks the emulator for, so that the address is known before the stack is there.
