@@ -1,6 +1,7 @@
 //! One deployment of a pipeline, from its creation to its end.
 
 use crate::interpreter::{End, TaskError, execute};
+use crate::requests::{Requests, Tally};
 use crate::world::{Scripted, World};
 use domain::lifecycle::{self, Cancel, Snapshot, Worker};
 use domain::{
@@ -14,8 +15,8 @@ use lambda_runtime::Diagnostic;
 use pipelines::{Pipeline, TargetUse};
 use records::{AuditEntry, Created, NewDeployment, Records, TargetRecord};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A Lambda's limit here.
@@ -29,10 +30,25 @@ pub struct Bench {
     pub world: World,
     /// The team.
     pub team: TeamId,
+    /// The table's name.
+    pub table: String,
+    /// What reached the table.
+    pub requests: Requests,
     pipeline: Pipeline,
     /// Each invocation comes twice, as a lost reply makes it.
     pub twice: bool,
     invocations: AtomicU32,
+    invoked: Mutex<Vec<Invoked>>,
+    transitions: AtomicU32,
+}
+
+/// One call of a function, and what it asked of the table.
+#[derive(Debug, Clone)]
+pub struct Invoked {
+    /// The substitution that names it: `ProvisionDatabase`.
+    pub function: String,
+    /// Its requests.
+    pub requests: Tally,
 }
 
 fn target(pipeline: &Pipeline) -> TargetKind {
@@ -45,7 +61,7 @@ fn target(pipeline: &Pipeline) -> TargetKind {
 impl Bench {
     /// A bench with a table of its own.
     pub async fn new(pipeline: &Pipeline) -> Self {
-        let client = crate::table::dynamo();
+        let (client, requests) = crate::table::dynamo_counted();
         let name = format!("table-{}", next());
         records::create_records_table(&client, &name)
             .await
@@ -61,14 +77,41 @@ impl Bench {
             clock: Clock::manual(1_700_000_000_000),
             config: Arc::new(Config::default()),
         };
+        Self::over(cloud, pipeline, name, requests)
+    }
+
+    /// A bench over a table that is there already, as `cloud` has it.
+    pub fn over(cloud: Cloud, pipeline: &Pipeline, table: String, requests: Requests) -> Self {
         Self {
             cloud,
             world: World::default(),
             team: TeamId::from_parts(1, 1),
+            table,
+            requests,
             pipeline: pipeline.clone(),
             twice: false,
             invocations: AtomicU32::new(0),
+            invoked: Mutex::default(),
+            transitions: AtomicU32::new(0),
         }
+    }
+
+    fn log(&self) -> MutexGuard<'_, Vec<Invoked>> {
+        self.invoked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every call of a function so far, in order.
+    pub fn invoked(&self) -> Vec<Invoked> {
+        self.log().clone()
+    }
+
+    /// How many state transitions Step Functions would bill so far: states entered, and retries.
+    pub fn transitions(&self) -> u32 {
+        self.transitions.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn transition(&self) {
+        self.transitions.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Create a deployment of the pipeline with this input.
@@ -256,6 +299,16 @@ impl Bench {
     }
 
     async fn invoke_once(&self, function: &str, payload: Value) -> Result<Value, TaskError> {
+        let before = self.requests.so_far();
+        let answered = self.answer(function, payload).await;
+        self.log().push(Invoked {
+            function: function.to_string(),
+            requests: self.requests.so_far().since(&before),
+        });
+        answered
+    }
+
+    async fn answer(&self, function: &str, payload: Value) -> Result<Value, TaskError> {
         let answered = if function == "Settle" {
             let call = serde_json::from_value(payload).expect("a call of settle");
             settle::handle(&self.cloud, call)

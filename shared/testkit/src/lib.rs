@@ -4,10 +4,12 @@
 
 mod bench;
 mod interpreter;
+mod requests;
 mod table;
 mod world;
 
-pub use bench::Bench;
+pub use bench::{Bench, Invoked};
 pub use interpreter::End;
-pub use table::dynamo;
+pub use requests::{Requests, TRANSACTION, Tally};
+pub use table::{dynamo, dynamo_counted, endpoint};
 pub use world::{Fault, World};
