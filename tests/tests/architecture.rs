@@ -31,7 +31,18 @@ const ARROWS: [(&str, &[&str]); 20] = [
         "steps",
         &["domain", "kit", "pipelines", "protocol", "records", "sites"],
     ),
-    ("xtask", &["domain", "machine", "pipelines", "records"]),
+    // The last two for its benchmarks alone.
+    (
+        "xtask",
+        &[
+            "domain",
+            "machine",
+            "pipelines",
+            "records",
+            "kit",
+            "testkit",
+        ],
+    ),
     ("e2e", &["xtask"]),
     ("releases", &[]),
     ("backups", &[]),

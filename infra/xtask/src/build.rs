@@ -74,18 +74,40 @@ pub fn functions() -> Vec<String> {
         .collect()
 }
 
+fn cargo_build(packages: &[&str]) -> Command {
+    let mut build = Command::new(env!("CARGO"));
+    build.current_dir(root()).args(["build", "--quiet"]);
+    for package in packages.iter().chain(&SERVICES) {
+        build.args(["-p", package]);
+    }
+    build
+}
+
+/// What builds the functions and the command line.
+pub fn debug_build() -> Command {
+    cargo_build(&["steps", "cli"])
+}
+
 /// Build functions and command line, and the agent.
 pub fn all() -> Result<()> {
     say("building the functions and the command line");
-    let mut build = Command::new(env!("CARGO"));
-    build
-        .current_dir(root())
-        .args(["build", "--quiet", "-p", "steps", "-p", "cli"]);
-    for service in SERVICES {
-        build.args(["-p", service]);
-    }
-    run(&mut build)?;
+    run(&mut debug_build())?;
     agent()
+}
+
+/// Build the functions as they go to AWS, and the examples that they are measured against.
+pub fn release() -> Result<()> {
+    run(cargo_build(&["steps", "kit"]).args(["--release", "--bins", "--examples"]))
+}
+
+/// Where a function's release binary is.
+pub fn release_binary(name: &str) -> PathBuf {
+    target().join("release").join(name)
+}
+
+/// Where an example's release binary is.
+pub fn release_example(name: &str) -> PathBuf {
+    target().join("release").join("examples").join(name)
 }
 
 /// The agent, linked statically.

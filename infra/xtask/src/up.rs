@@ -19,6 +19,12 @@ use strum::VariantArray;
 pub const PORT: u16 = 4566;
 /// Sites of the demo and the tests take WordPress from the server's own package: no internet is needed.
 const WORDPRESS_SOURCE: &str = "directory:/usr/share/wordpress";
+/// What the local stack's template is given.
+pub const PARAMETERS: [(&str, &str); 3] = [
+    ("WordPressSource", WORDPRESS_SOURCE),
+    ("SiteDomain", "{ip}.sslip.io"),
+    ("WithAlarms", "false"),
+];
 
 /// A running system.
 pub struct Up {
@@ -51,12 +57,7 @@ pub async fn up(name: &str, port: u16) -> Result<Up> {
         port,
         auth: true,
     })?;
-    let parameters = [
-        ("WordPressSource", WORDPRESS_SOURCE),
-        ("SiteDomain", "{ip}.sslip.io"),
-        ("WithAlarms", "false"),
-    ];
-    let outputs = stack::deploy(&stack.endpoint, &packages, &parameters).await?;
+    let outputs = stack::deploy(&stack.endpoint, &packages, &PARAMETERS).await?;
     let api_url = api_url(&stack.endpoint, &outputs)?;
     let token = owner_token(&stack.endpoint, &outputs, &state).await?;
     let cli_config = state.join("cli.toml");

@@ -15,6 +15,7 @@ use lambda_runtime::Diagnostic;
 use pipelines::{Pipeline, TargetUse};
 use records::{AuditEntry, Created, NewDeployment, Records, TargetRecord};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub struct Bench {
     pub table: String,
     /// What reached the table.
     pub requests: Requests,
+    /// What first steps need of each deployment that is created from now on.
+    pub meta: BTreeMap<String, Value>,
     pipeline: Pipeline,
     /// Each invocation comes twice, as a lost reply makes it.
     pub twice: bool,
@@ -67,27 +70,42 @@ impl Bench {
             .await
             .expect("a table");
         let records = Records::new(client, &name, "no-secrets-here");
+        let clock = Clock::manual(1_700_000_000_000);
+        Self::over(records, clock, pipeline, name, requests)
+    }
+
+    /// A bench over the table of a running stack, whose own functions do the work; by the machine's clock, uncounted.
+    pub fn on_a_stack(records: Records, table: String, pipeline: &Pipeline) -> Self {
+        Self::over(records, Clock::System, pipeline, table, Requests::default())
+    }
+
+    fn over(
+        records: Records,
+        clock: Clock,
+        pipeline: &Pipeline,
+        table: String,
+        requests: Requests,
+    ) -> Self {
         let aws = aws_config::SdkConfig::builder()
             .behavior_version(aws_config::BehaviorVersion::latest())
             .build();
         let secrets = Secrets::new(aws_sdk_kms::Client::new(&aws), "none", records.clone());
-        let cloud = Cloud {
-            records,
-            secrets,
-            clock: Clock::manual(1_700_000_000_000),
-            config: Arc::new(Config::default()),
-        };
-        Self::over(cloud, pipeline, name, requests)
-    }
-
-    /// A bench over a table that is there already, as `cloud` has it.
-    pub fn over(cloud: Cloud, pipeline: &Pipeline, table: String, requests: Requests) -> Self {
         Self {
-            cloud,
+            cloud: Cloud {
+                records,
+                secrets,
+                clock,
+                config: Arc::new(Config::default()),
+            },
             world: World::default(),
             team: TeamId::from_parts(1, 1),
             table,
             requests,
+            meta: pipeline
+                .starts_with
+                .iter()
+                .map(|name| (name.to_string(), json!("x")))
+                .collect(),
             pipeline: pipeline.clone(),
             twice: false,
             invocations: AtomicU32::new(0),
@@ -136,12 +154,7 @@ impl Bench {
             },
             locks: vec![LockKey::site(id)],
             input: input.clone(),
-            meta: self
-                .pipeline
-                .starts_with
-                .iter()
-                .map(|name| (name.to_string(), json!("x")))
-                .collect(),
+            meta: self.meta.clone(),
             claims: Vec::new(),
         };
         let (deployment, steps) =
