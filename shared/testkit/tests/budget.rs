@@ -98,6 +98,16 @@ async fn a_creation_is_one_read_and_one_transaction() {
 }
 
 #[tokio::test]
+async fn a_creation_is_billed_twice_for_each_item_and_once_for_each_index_entry() {
+    let check_server = pipelines::find("check_server").expect("it is in the catalogue");
+    let (_, creation) = completed(&check_server, everything_chosen()).await;
+    // Of 1 KB at most: the lock, the deployment, its input, its step, the audit entry.
+    let items = 5.0;
+    let index_entries = 3.0;
+    assert_eq!(creation.write_units, 2.0 * items + index_entries);
+}
+
+#[tokio::test]
 async fn a_deployment_is_its_creation_its_steps_and_its_settling() {
     for pipeline in everything() {
         for input in [everything_chosen(), json!({"source": "git"})] {
