@@ -84,7 +84,7 @@ pub async fn group(options: Options) -> Result<Group> {
     };
     Ok(Group::new(
         "a step's function, release build",
-        "Real binaries behind a local Runtime API, with DynamoDB in this process over HTTP. Init is from the start of the process to its first poll. A step that does nothing is `shared/kit/examples/smallest_step.rs`: all of its time is the runtime's begin and finish. The empty function is the Rust runtime without ours.",
+        "Real binaries behind a local Runtime API, with an emulated DynamoDB in this process over HTTP without TLS. Init is from the start of the process to its first poll. A step that does nothing is `shared/kit/examples/smallest_step.rs`: all of its time is the runtime's begin and finish. The empty function is the Rust runtime without ours. `inspect_server` is called for a server that is not there. Zips by the fastest compression.",
         vec![
             Figure::aim("init of `inspect_server`, p50", step_init.p50(), INIT_MS),
             Figure::beside(

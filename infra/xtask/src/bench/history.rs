@@ -17,9 +17,6 @@ const SHORT: u64 = 100;
 const LONG: u64 = 100_000;
 /// What a screen asks for.
 const PAGE: u32 = 50;
-/// A longer history costs nothing, within what a shared machine's clock can tell.
-const RATIO_NOTE: &str =
-    "Newest first; times through the real client, both histories asked in turn.";
 /// DynamoDB takes so many writes in one request.
 const BATCH: usize = 25;
 
@@ -34,7 +31,7 @@ pub async fn group(options: Options) -> Result<Group> {
     }
     Ok(Group::new(
         "a page of 50 of a team's history",
-        RATIO_NOTE,
+        "Newest first, through the real client; both histories asked in turn.",
         vec![
             Figure::beside(
                 format!("{long} deployments, p50"),

@@ -73,7 +73,7 @@ async fn on_a_stack(options: Options) -> Result<Group> {
     let peer = "empty function";
     Ok(Group::new(
         "the local stack",
-        "Release builds on MiniStack, which shares the cores with everything measured: the ratios carry over to AWS, the times do not. `up` once more is with debug builds, as people have it. The list of deployments is one page of 50.",
+        "Release builds on MiniStack, which shares the cores with what is measured: the ratios say more than the times. `up` once more is with debug builds, as people have it. The list of deployments is a page of 50.",
         vec![
             Figure::beside(
                 "a task state of a step that does nothing, p50",
@@ -92,7 +92,7 @@ async fn on_a_stack(options: Options) -> Result<Group> {
             Figure::beside(
                 "of them not completed and settled",
                 Quantity::count(u32::try_from(many.failed)?),
-                "of",
+                "all",
                 Quantity::count(u32::try_from(many.asked)?),
             ),
             Figure::beside(

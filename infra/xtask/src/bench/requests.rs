@@ -74,7 +74,7 @@ pub async fn group() -> Result<Group> {
         costliest = costliest.max(used.step_requests);
         figures.extend([
             Figure::alone(
-                format!("`{name}`, {} steps: requests", used.steps),
+                format!("`{name}`: requests"),
                 Quantity::count(used.requests),
             ),
             Figure::alone(
