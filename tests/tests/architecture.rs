@@ -35,7 +35,18 @@ const ARROWS: [(&str, &[&str]); 25] = [
         "steps",
         &["domain", "kit", "pipelines", "protocol", "records", "sites"],
     ),
-    ("xtask", &["domain", "machine", "pipelines", "records"]),
+    // The last two for its benchmarks alone.
+    (
+        "xtask",
+        &[
+            "domain",
+            "machine",
+            "pipelines",
+            "records",
+            "kit",
+            "testkit",
+        ],
+    ),
     ("e2e", &["records", "xtask"]),
     ("fuzz", &[]),
     ("releases", &[]),

@@ -82,9 +82,17 @@ pub fn functions() -> Vec<String> {
         .collect()
 }
 
-/// Build functions and command line, and the agent.
-pub fn all() -> Result<()> {
-    say("building the functions and the command line");
+fn cargo_build(packages: &[&str]) -> Command {
+    let mut build = Command::new(env!("CARGO"));
+    build.current_dir(root()).args(["build", "--quiet"]);
+    for package in packages.iter().chain(&SERVICES) {
+        build.args(["-p", package]);
+    }
+    build
+}
+
+/// What builds the functions and the command line.
+pub fn debug_build() -> Command {
     let mut build = Command::new(env!("CARGO"));
     build
         .current_dir(root())
@@ -92,8 +100,32 @@ pub fn all() -> Result<()> {
     for function in functions() {
         build.args(["--bin", &function]);
     }
-    run(&mut build)?;
+    build
+}
+
+/// Build functions and command line, and the agent.
+pub fn all() -> Result<()> {
+    say("building the functions and the command line");
+    run(&mut debug_build())?;
     agent()
+}
+
+/// Build the functions as they go to AWS, and the examples that they are measured against.
+pub fn release() -> Result<()> {
+    run(cargo_build(&["steps", "kit"])
+        .args(["--release", "--bins", "--examples"])
+        // Set for the tool that asks for it, not for what goes to AWS.
+        .env_remove("CARGO_PROFILE_RELEASE_LTO"))
+}
+
+/// Where a function's release binary is.
+pub fn release_binary(name: &str) -> PathBuf {
+    target().join("release").join(name)
+}
+
+/// Where an example's release binary is.
+pub fn release_example(name: &str) -> PathBuf {
+    target().join("release").join("examples").join(name)
 }
 
 /// The agent, linked statically.

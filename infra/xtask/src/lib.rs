@@ -7,6 +7,8 @@
     reason = "a program around the product: it asks the machine itself"
 )]
 
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod build;
 pub mod demo;
 pub mod generate;

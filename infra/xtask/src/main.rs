@@ -60,6 +60,15 @@ enum Do {
     Generate,
     /// Format, lints, generated files, templates and machines.
     Check,
+    /// Measure, and write the figures into the README.
+    Bench {
+        /// A tenth of the samples, printed only.
+        #[arg(long)]
+        quick: bool,
+        /// Build times too: many minutes.
+        #[arg(long)]
+        builds: bool,
+    },
     /// Show a pipeline's steps.
     Tree {
         /// For example create_site.
@@ -133,6 +142,7 @@ async fn run(command: Do) -> Result<()> {
         Do::Test { end_to_end: false } => tests::test().await,
         Do::Generate => generate::generate(false),
         Do::Check => tests::check(),
+        Do::Bench { quick, builds } => bench(quick, builds).await,
         Do::Tree { pipeline } => {
             let found = pipelines::find(&pipeline).with_context(|| {
                 format!(
@@ -154,4 +164,32 @@ async fn run(command: Do) -> Result<()> {
             Ok(())
         }
     }
+}
+
+#[cfg(feature = "bench")]
+async fn bench(quick: bool, builds: bool) -> Result<()> {
+    xtask::bench::bench(xtask::bench::Options { quick, builds }).await
+}
+
+/// By a release build that can: what measures must not be what is slow, and other commands need none of it.
+#[cfg(not(feature = "bench"))]
+async fn bench(quick: bool, builds: bool) -> Result<()> {
+    xtask::build::say("building the benchmarks in release mode; the first time takes minutes");
+    let mut again = std::process::Command::new(env!("CARGO"));
+    again.current_dir(xtask::build::root()).args([
+        "run",
+        "--quiet",
+        "--release",
+        "-p",
+        "xtask",
+        "--features",
+        "bench",
+        "--",
+        "bench",
+    ]);
+    again.args(quick.then_some("--quick"));
+    again.args(builds.then_some("--builds"));
+    // The tool itself need not be small; the functions that it builds keep their profile.
+    again.env("CARGO_PROFILE_RELEASE_LTO", "off");
+    xtask::build::run(&mut again)
 }

@@ -2,7 +2,7 @@
 //!
 //! Promise: named by the hash of its contents, so an unchanged function is neither zipped nor uploaded again.
 
-use crate::build::{agent_binary, local, run, say, target};
+use crate::build::{agent_binary, local, release_binary, run, say, target};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -41,17 +41,28 @@ fn fingerprint(path: &Path) -> Result<String> {
     Ok(format!("{} {changed} {}", path.display(), about.len()))
 }
 
-/// The zips of these functions.
+/// The zips of these functions, of their debug build.
 pub fn all(names: &[String]) -> Result<Vec<Package>> {
     let folder = local().join("zips");
-    fs::create_dir_all(&folder)?;
-    names.iter().map(|name| one(&folder, name)).collect()
+    let one = |name: &String| one(&folder, name, &target().join("debug").join(name));
+    names.iter().map(one).collect()
 }
 
-fn one(folder: &Path, name: &str) -> Result<Package> {
-    let binary = target().join("debug").join(name);
+/// The same of their release build.
+pub fn release(names: &[String]) -> Result<Vec<Package>> {
+    let one = |name: &String| release_of(name, &release_binary(name));
+    names.iter().map(one).collect()
+}
+
+/// The zip of any release binary.
+pub fn release_of(name: &str, binary: &Path) -> Result<Package> {
+    one(&local().join("zips-release"), name, binary)
+}
+
+fn one(folder: &Path, name: &str, binary: &Path) -> Result<Package> {
+    fs::create_dir_all(folder)?;
     let extras = extras(name);
-    let mut made_of = fingerprint(&binary)?;
+    let mut made_of = fingerprint(binary)?;
     for (_, path) in &extras {
         made_of.push_str(&fingerprint(path)?);
     }
@@ -65,7 +76,7 @@ fn one(folder: &Path, name: &str) -> Result<Package> {
         return Ok(package);
     }
     say(format!("zipping {name}"));
-    let bytes = zipped(folder, name, &binary, &extras)?;
+    let bytes = zipped(folder, name, binary, &extras)?;
     let sha256 = hex::encode(Sha256::digest(&bytes));
     let path = folder.join(format!("{name}.zip"));
     fs::write(&path, bytes)?;

@@ -42,11 +42,7 @@ pub async fn deploy(
     parameters: &[(&str, String)],
 ) -> Result<Outputs> {
     let config = config(endpoint).await;
-    let s3 = aws_sdk_s3::Client::from_conf(
-        aws_sdk_s3::config::Builder::from(&config)
-            .force_path_style(true)
-            .build(),
-    );
+    let s3 = s3(&config);
     let _exists_already = s3.create_bucket().bucket(CODE_BUCKET).send().await;
     let text = std::fs::read_to_string(root().join("infra/template.yaml"))
         .context("infra/template.yaml is missing; run: cargo xtask generate")?;
@@ -64,9 +60,9 @@ pub async fn deploy(
                 .iter()
                 .find(|package| package.name == name)
                 .with_context(|| format!("{path} in the template is no function of ours"))?;
-            let key = format!("{name}/{}.zip", package.sha256);
-            uploaded += u32::from(upload(&s3, &key, std::fs::read(&package.path)?).await?);
-            properties["CodeUri"] = json!({"Bucket": CODE_BUCKET, "Key": key});
+            let (code, new) = upload_code(&s3, package).await?;
+            uploaded += u32::from(new);
+            properties["CodeUri"] = code;
         }
         if let Some(path) = properties["DefinitionUri"].as_str() {
             let file = root().join("infra").join(path);
@@ -81,15 +77,27 @@ pub async fn deploy(
     if uploaded > 0 {
         say(format!("uploaded {uploaded} functions"));
     }
-    let body = serde_json::to_vec(&template)?;
-    let key = format!("templates/{}.json", hex::encode(Sha256::digest(&body)));
-    upload(&s3, &key, body).await?;
-    apply(
-        &aws_sdk_cloudformation::Client::new(&config),
-        &format!("{endpoint}/{CODE_BUCKET}/{key}"),
-        parameters,
+    apply(endpoint, STACK, &template, parameters).await
+}
+
+fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
+    aws_sdk_s3::Client::from_conf(
+        aws_sdk_s3::config::Builder::from(config)
+            .force_path_style(true)
+            .build(),
     )
-    .await
+}
+
+/// A `CodeUri` of this package, in the bucket that a deployment made.
+pub async fn code(endpoint: &str, package: &Package) -> Result<Value> {
+    let s3 = s3(&config(endpoint).await);
+    Ok(upload_code(&s3, package).await?.0)
+}
+
+async fn upload_code(s3: &aws_sdk_s3::Client, package: &Package) -> Result<(Value, bool)> {
+    let key = format!("{}/{}.zip", package.name, package.sha256);
+    let new = upload(s3, &key, std::fs::read(&package.path)?).await?;
+    Ok((json!({"Bucket": CODE_BUCKET, "Key": key}), new))
 }
 
 /// True when it was not there yet.
@@ -114,11 +122,19 @@ async fn upload(s3: &aws_sdk_s3::Client, key: &str, bytes: Vec<u8>) -> Result<bo
     Ok(true)
 }
 
-async fn apply(
-    cloudformation: &aws_sdk_cloudformation::Client,
-    template_url: &str,
+/// Create or update a stack from a template whose code is uploaded.
+pub async fn apply(
+    endpoint: &str,
+    name: &str,
+    template: &Value,
     parameters: &[(&str, String)],
 ) -> Result<Outputs> {
+    let config = config(endpoint).await;
+    let cloudformation = aws_sdk_cloudformation::Client::new(&config);
+    let body = serde_json::to_vec(template)?;
+    let key = format!("templates/{}.json", hex::encode(Sha256::digest(&body)));
+    upload(&s3(&config), &key, body).await?;
+    let template_url = format!("{endpoint}/{CODE_BUCKET}/{key}");
     let parameters: Vec<Parameter> = parameters
         .iter()
         .map(|(key, value)| {
@@ -135,7 +151,7 @@ async fn apply(
     ];
     let exists = cloudformation
         .describe_stacks()
-        .stack_name(STACK)
+        .stack_name(name)
         .send()
         .await
         .is_ok_and(|reply| {
@@ -147,8 +163,8 @@ async fn apply(
     if exists {
         let update = cloudformation
             .update_stack()
-            .stack_name(STACK)
-            .template_url(template_url)
+            .stack_name(name)
+            .template_url(&template_url)
             .set_parameters(Some(parameters))
             .set_capabilities(Some(capabilities.to_vec()))
             .send()
@@ -163,8 +179,8 @@ async fn apply(
         say("creating the stack");
         cloudformation
             .create_stack()
-            .stack_name(STACK)
-            .template_url(template_url)
+            .stack_name(name)
+            .template_url(&template_url)
             .set_parameters(Some(parameters))
             .set_capabilities(Some(capabilities.to_vec()))
             .send()
@@ -175,7 +191,7 @@ async fn apply(
     loop {
         let reply = cloudformation
             .describe_stacks()
-            .stack_name(STACK)
+            .stack_name(name)
             .send()
             .await?;
         let stack = reply.stacks().first().context("the stack is gone")?;

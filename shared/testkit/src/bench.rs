@@ -1,7 +1,9 @@
 //! One deployment of a pipeline, from its creation to its end.
 
 use crate::interpreter::{End, TaskError, execute};
+use crate::requests::{Requests, Tally};
 use crate::world::{Scripted, World};
+use aws_sdk_dynamodb::types::StreamSpecification;
 use domain::lifecycle::{self, Cancel, Snapshot, Worker};
 use domain::{
     Actor, ActorKind, DeploymentId, DeploymentStatus, LockKey, SCHEMA, SecretId, Server, ServerId,
@@ -14,8 +16,9 @@ use lambda_runtime::Diagnostic;
 use pipelines::{Pipeline, TargetUse};
 use records::{AuditEntry, Created, NewDeployment, Records, TargetRecord};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A Lambda's limit here.
@@ -29,11 +32,28 @@ pub struct Bench {
     pub world: World,
     /// The team.
     pub team: TeamId,
+    /// The table's name.
+    pub table: String,
+    /// What reached the table.
+    pub requests: Requests,
+    /// What first steps need of each deployment that is created from now on.
+    pub meta: BTreeMap<String, Value>,
     pipeline: Pipeline,
     /// Each invocation comes twice, as a lost reply makes it.
     pub twice: bool,
     invocations: AtomicU32,
     tasks_left: AtomicU32,
+    invoked: Mutex<Vec<Invoked>>,
+    transitions: AtomicU32,
+}
+
+/// One call of a function, and what it asked of the table.
+#[derive(Debug, Clone)]
+pub struct Invoked {
+    /// The substitution that names it: `ProvisionDatabase`.
+    pub function: String,
+    /// Its requests.
+    pub requests: Tally,
 }
 
 fn target(pipeline: &Pipeline) -> TargetKind {
@@ -46,7 +66,7 @@ fn target(pipeline: &Pipeline) -> TargetKind {
 impl Bench {
     /// A bench with a table of its own.
     pub async fn new(pipeline: &Pipeline) -> Self {
-        let client = crate::table::dynamo();
+        let (client, requests) = crate::table::dynamo_counted();
         let name = format!("table-{}", next());
         records::create_records_table(&client, &name)
             .await
@@ -56,22 +76,79 @@ impl Bench {
             .await
             .expect("a table");
         let records = Records::new(client, &name, &secrets_name);
+        let clock = Clock::manual(1_700_000_000_000);
+        Self::over(records, clock, pipeline, name, requests)
+    }
+
+    /// For many records: nobody reads the table's stream here, and the emulator goes through all of it at each write.
+    pub async fn stop_stream(&self) {
+        let off = StreamSpecification::builder()
+            .stream_enabled(false)
+            .build()
+            .expect("a specification");
+        crate::table::dynamo()
+            .update_table()
+            .table_name(&self.table)
+            .stream_specification(off)
+            .send()
+            .await
+            .expect("a table without a stream");
+    }
+
+    /// A bench over the table of a running stack, whose own functions do the work; by the machine's clock, uncounted.
+    pub fn on_a_stack(records: Records, table: String, pipeline: &Pipeline) -> Self {
+        Self::over(records, Clock::System, pipeline, table, Requests::default())
+    }
+
+    fn over(
+        records: Records,
+        clock: Clock,
+        pipeline: &Pipeline,
+        table: String,
+        requests: Requests,
+    ) -> Self {
         let secrets = Secrets::new(crate::kms(), "the key", records.clone());
-        let cloud = Cloud {
-            records,
-            secrets,
-            clock: Clock::manual(1_700_000_000_000),
-            config: Arc::new(Config::default()),
-        };
         Self {
-            cloud,
+            cloud: Cloud {
+                records,
+                secrets,
+                clock,
+                config: Arc::new(Config::default()),
+            },
             world: World::default(),
             team: TeamId::from_parts(1, 1),
+            table,
+            requests,
+            meta: pipeline
+                .starts_with
+                .iter()
+                .map(|name| (name.to_string(), json!("x")))
+                .collect(),
             pipeline: pipeline.clone(),
             twice: false,
             invocations: AtomicU32::new(0),
             tasks_left: AtomicU32::new(u32::MAX),
+            invoked: Mutex::default(),
+            transitions: AtomicU32::new(0),
         }
+    }
+
+    fn log(&self) -> MutexGuard<'_, Vec<Invoked>> {
+        self.invoked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every call of a function so far, in order.
+    pub fn invoked(&self) -> Vec<Invoked> {
+        self.log().clone()
+    }
+
+    /// How many state transitions Step Functions would bill so far: states entered, and retries.
+    pub fn transitions(&self) -> u32 {
+        self.transitions.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn transition(&self) {
+        self.transitions.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Create a deployment of the pipeline with this input.
@@ -97,12 +174,7 @@ impl Bench {
             },
             locks: vec![LockKey::site(id)],
             input: input.clone(),
-            meta: self
-                .pipeline
-                .starts_with
-                .iter()
-                .map(|name| (name.to_string(), json!("x")))
-                .collect(),
+            meta: self.meta.clone(),
             claims: Vec::new(),
         };
         let (deployment, steps) =
@@ -304,6 +376,16 @@ impl Bench {
     }
 
     async fn invoke_once(&self, function: &str, payload: Value) -> Result<Value, TaskError> {
+        let before = self.requests.so_far();
+        let answered = self.answer(function, payload).await;
+        self.log().push(Invoked {
+            function: function.to_string(),
+            requests: self.requests.so_far().since(&before),
+        });
+        answered
+    }
+
+    async fn answer(&self, function: &str, payload: Value) -> Result<Value, TaskError> {
         let answered = if function == "Settle" {
             let call = serde_json::from_value(payload).expect("a call of settle");
             settle::handle(&self.cloud, call)

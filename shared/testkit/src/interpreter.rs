@@ -110,6 +110,7 @@ pub async fn execute(bench: &Bench, machine: &Value, input: Value) -> End {
     let mut name = machine["StartAt"].as_str().expect("a start").to_string();
     for _ in 0..1000 {
         let state = &machine["States"][&name];
+        bench.transition();
         let next = match state["Type"]
             .as_str()
             .unwrap_or_else(|| panic!("there is no state {name}"))
@@ -184,6 +185,7 @@ async fn task(bench: &Bench, state: &Value, data: &mut Value) -> Result<(), Task
                 if !next_try(state, &error, &mut tries, &bench.cloud.clock) {
                     return Err(error);
                 }
+                bench.transition();
             }
         }
     }

@@ -5,11 +5,13 @@
 mod bench;
 mod interpreter;
 mod kms;
+mod requests;
 mod table;
 mod world;
 
-pub use bench::Bench;
+pub use bench::{Bench, Invoked};
 pub use interpreter::End;
 pub use kms::kms;
-pub use table::dynamo;
+pub use requests::{Requests, TRANSACTION, Tally};
+pub use table::{dynamo, dynamo_counted, endpoint};
 pub use world::{Fault, World};

@@ -1,0 +1,178 @@
+//! What a deployment costs the store and Step Functions, counted.
+//!
+//! The rule held: a step is two transactions and one read beyond its own work; a deployment is its steps, its creation and
+//! its settling, and nothing else. Every pipeline of the catalogue and every planned one is held to it with no new test.
+
+use domain::ErrorKind;
+use pipelines::Pipeline;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use testkit::{Bench, End, Fault, TRANSACTION, Tally};
+
+/// Read what could be in the way, write all of it.
+const CREATION: u32 = 2;
+/// Read the state, begin; finish.
+const STEP: u32 = 3;
+/// Read that there is nothing to do.
+const SKIPPED: u32 = 1;
+/// Read the state: the step that failed has written the verdict.
+const STOP: u32 = 1;
+/// Write that undoing begins, when there is anything to undo.
+const UNDOING: u32 = 1;
+/// Read the state, write that it is settled with its locks freed.
+const SETTLE: u32 = 2;
+/// The choice between forward and back, and settle.
+const STATES_BESIDE_STEPS: u32 = 2;
+
+/// Chooses every step.
+fn everything_chosen() -> Value {
+    json!({"domain": "shop.example.com", "source": "git"})
+}
+
+fn everything() -> Vec<Pipeline> {
+    pipelines::all()
+        .into_iter()
+        .chain(pipelines::sketches::all())
+        .collect()
+}
+
+/// A completed deployment, and the requests of its creation.
+async fn completed(pipeline: &Pipeline, input: Value) -> (Bench, Tally) {
+    let bench = Bench::new(pipeline).await;
+    let before = bench.requests.so_far();
+    let id = bench.create(input).await;
+    let creation = bench.requests.so_far().since(&before);
+    let end = bench.run(id, "run").await;
+    assert_eq!(end, End::Succeeded("settle".into()), "{}", pipeline.name);
+    (bench, creation)
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).expect("a small number")
+}
+
+fn worked(pipeline: &Pipeline, input: &Value) -> u32 {
+    let steps = pipeline.steps.iter();
+    count(
+        steps
+            .filter(|step| step.skip_reason(input).is_none())
+            .count(),
+    )
+}
+
+#[tokio::test]
+async fn a_step_is_two_transactions_and_one_read() {
+    let budget = BTreeMap::from([("Query".to_string(), 1), (TRANSACTION.to_string(), 2)]);
+    let skipped = BTreeMap::from([("Query".to_string(), SKIPPED)]);
+    for pipeline in everything() {
+        let (bench, _) = completed(&pipeline, everything_chosen()).await;
+        let mut invoked = bench.invoked();
+        let settle = invoked.pop().expect("settle was called");
+        assert_eq!(settle.function, "Settle");
+        assert_eq!(invoked.len(), pipeline.steps.len(), "{}", pipeline.name);
+        for (step, invoked) in pipeline.steps.iter().zip(invoked) {
+            let budget = match step.skip_reason(&everything_chosen()) {
+                None => &budget,
+                Some(_) => &skipped,
+            };
+            assert_eq!(
+                invoked.requests.calls, *budget,
+                "{} {}",
+                pipeline.name, invoked.function
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_creation_is_one_read_and_one_transaction() {
+    let budget = BTreeMap::from([
+        ("BatchGetItem".to_string(), 1),
+        (TRANSACTION.to_string(), 1),
+    ]);
+    for pipeline in everything() {
+        let (_, creation) = completed(&pipeline, everything_chosen()).await;
+        assert_eq!(creation.calls, budget, "{}", pipeline.name);
+        assert_eq!(creation.total(), CREATION, "{}", pipeline.name);
+    }
+}
+
+#[tokio::test]
+async fn a_creation_is_billed_twice_for_each_item_and_once_for_each_index_entry() {
+    let check_server = pipelines::find("check_server").expect("it is in the catalogue");
+    let (_, creation) = completed(&check_server, everything_chosen()).await;
+    // Of 1 KB at most: the lock, the deployment, its input, its step, the audit entry.
+    let items = 5.0;
+    let index_entries = 3.0;
+    assert_eq!(creation.write_units, 2.0 * items + index_entries);
+}
+
+#[tokio::test]
+async fn a_deployment_is_its_creation_its_steps_and_its_settling() {
+    for pipeline in everything() {
+        for input in [everything_chosen(), json!({"source": "git"})] {
+            if pipeline.commit_step(&input).is_none() {
+                continue;
+            }
+            let (bench, _) = completed(&pipeline, input.clone()).await;
+            let steps = worked(&pipeline, &input);
+            let skipped = count(pipeline.steps.len()) - steps;
+            // The table itself was made by the same client.
+            let made = bench.requests.so_far().total() - 1;
+            assert_eq!(
+                made,
+                CREATION + STEP * steps + SKIPPED * skipped + SETTLE,
+                "{} {input}",
+                pipeline.name
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failure_adds_its_verdict_and_its_undos() {
+    let input = everything_chosen();
+    for pipeline in everything() {
+        let commit = pipeline.commit_step(&input).expect("a commit step");
+        let name = commit.definition.name;
+        let mut expected = STOP + SETTLE;
+        let mut undos = 0;
+        let before_it = pipeline.steps.iter();
+        for step in before_it
+            .take_while(|step| step.definition.name != name)
+            .chain([commit])
+        {
+            if step.skip_reason(&input).is_some() {
+                expected += SKIPPED;
+            } else {
+                expected += STEP;
+                undos += u32::from(step.undo_name().is_some());
+            }
+        }
+        expected += UNDOING * undos.min(1) + STEP * undos;
+        let bench = Bench::new(&pipeline).await;
+        bench.world.plan(name, [Fault::Before(ErrorKind::Refused)]);
+        let id = bench.create(input.clone()).await;
+        let before = bench.requests.so_far();
+        bench.run(id, "run").await;
+        assert_eq!(
+            bench.requests.so_far().since(&before).total(),
+            expected,
+            "{}",
+            pipeline.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_success_passes_each_state_of_its_way_once() {
+    for pipeline in everything() {
+        let (bench, _) = completed(&pipeline, everything_chosen()).await;
+        assert_eq!(
+            bench.transitions(),
+            STATES_BESIDE_STEPS + count(pipeline.steps.len()),
+            "{}",
+            pipeline.name
+        );
+    }
+}
