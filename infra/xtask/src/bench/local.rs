@@ -5,6 +5,7 @@
 
 use super::Options;
 use super::figures::{Figure, Group, Quantity, Times};
+use super::live::Listener;
 use super::rest;
 use crate::build::{functions, release_example, say};
 use crate::ministack::{MiniStack, free_port};
@@ -62,6 +63,13 @@ async fn on_a_stack(options: Options) -> Result<Group> {
     let ours = our_tasks(&bench, &machines, &pipeline, tasks).await?;
     let empty = empty_tasks(&machines, tasks).await?;
 
+    say("live messages");
+    let listener = Listener::open(&up).await?;
+    for _ in 0..options.samples(40) {
+        settled(&bench, &[bench.create(json!({})).await]).await?;
+    }
+    let live = listener.times().await?;
+
     say("many deployments at once");
     let many = at_once(&bench, options.samples(AT_ONCE)).await?;
 
@@ -82,6 +90,8 @@ async fn on_a_stack(options: Options) -> Result<Group> {
                 empty.p50(),
             ),
             Figure::beside("the same, p95", ours.p95(), peer, empty.p95()),
+            Figure::aim("a write until its live message, p95", live.p95(), 300.0),
+            Figure::alone("the same, p50", live.p50()),
             Figure::alone(
                 format!(
                     "{} deployments of 5 such steps at once: until all are settled",

@@ -8,6 +8,7 @@ mod cost;
 mod figures;
 mod function;
 mod history;
+mod live;
 mod local;
 mod requests;
 mod rest;

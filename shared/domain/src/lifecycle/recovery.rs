@@ -12,9 +12,6 @@ use std::time::Duration;
 /// How often a machine is started again before people are told: with the sweeper's two minutes, ten minutes.
 pub const RESTARTS_LIMIT: u32 = 5;
 
-/// The stream tells the dispatcher within a second, and it tries for a while: before that nobody interferes.
-pub const STREAM_GRACE: Duration = Duration::from_secs(30);
-
 /// How long a deployment may wait for its machine to be started: what hinders it longer does not pass by itself.
 pub const START_WITHIN: Duration = Duration::from_secs(600);
 
@@ -67,9 +64,6 @@ fn ready(snapshot: &Snapshot, now: Time) -> Result<Recovery, StepError> {
     let waits = (now - deployment.ready_at.unwrap_or(deployment.created_at))
         .to_std()
         .unwrap_or_default();
-    if waits < STREAM_GRACE {
-        return Ok(Recovery::Nothing);
-    }
     if waits < START_WITHIN {
         return Ok(Recovery::Start);
     }
