@@ -3,6 +3,7 @@
 use crate::interpreter::{End, TaskError, execute};
 use crate::requests::{Requests, Tally};
 use crate::world::{Scripted, World};
+use aws_sdk_dynamodb::types::StreamSpecification;
 use domain::lifecycle::{self, Cancel, Snapshot, Worker};
 use domain::{
     Actor, ActorKind, DeploymentId, DeploymentStatus, LockKey, SCHEMA, SecretId, Server, ServerId,
@@ -72,6 +73,21 @@ impl Bench {
         let records = Records::new(client, &name, "no-secrets-here");
         let clock = Clock::manual(1_700_000_000_000);
         Self::over(records, clock, pipeline, name, requests)
+    }
+
+    /// For many records: nobody reads the table's stream here, and the emulator goes through all of it at each write.
+    pub async fn stop_stream(&self) {
+        let off = StreamSpecification::builder()
+            .stream_enabled(false)
+            .build()
+            .expect("a specification");
+        crate::table::dynamo()
+            .update_table()
+            .table_name(&self.table)
+            .stream_specification(off)
+            .send()
+            .await
+            .expect("a table without a stream");
     }
 
     /// A bench over the table of a running stack, whose own functions do the work; by the machine's clock, uncounted.
