@@ -8,7 +8,11 @@
 )]
 
 pub mod faults;
+mod live;
+pub mod processes;
+pub mod routes;
 mod stack;
 
 pub use faults::{Fault, Frozen};
+pub use live::Live;
 pub use stack::{Answer, Stack, settled};
