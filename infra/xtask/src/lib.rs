@@ -8,6 +8,7 @@
 )]
 
 pub mod build;
+pub mod contract;
 pub mod demo;
 pub mod generate;
 pub mod lab;
