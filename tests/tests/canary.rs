@@ -485,6 +485,19 @@ async fn secrets_are_in_the_request_or_reply_that_carries_them_and_nowhere_else(
     }
 }
 
+#[test]
+fn a_secret_is_recognised_however_it_is_wrapped() {
+    let clear = "th_0123456789abcdef0123456789";
+    let secret = Secret::new("a token", clear);
+    for before in ["", "a", "ab", "abc", "abcd"] {
+        let text = format!("{before}{clear} and more");
+        assert!(secret.within(&text).is_some());
+        assert!(secret.within(&STANDARD.encode(&text)).is_some());
+        assert!(secret.within(&hex::encode(&text)).is_some());
+    }
+    assert!(secret.within("th_0123456789 and more").is_none());
+}
+
 /// Wait until the receiver was told of a deployment.
 async fn told(noticed: &Mutex<String>, deployment: &str) {
     let waited = tokio::time::timeout(Duration::from_secs(30), async {

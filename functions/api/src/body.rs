@@ -46,6 +46,7 @@ pub struct IdempotencyKey {
     /// Makes a repeat answer as the first call did: any text of the caller's, new for each call.
     #[param(
         rename = "idempotency-key",
+        nullable = false,
         min_length = 1,
         max_length = 200,
         pattern = "^[!-~]+$"
