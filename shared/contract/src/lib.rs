@@ -81,7 +81,7 @@ pub struct ServerCreate {
     /// Address or host name.
     pub host: String,
     /// The SSH port.
-    #[serde(default = "ssh_port")]
+    #[serde(default = "ssh_port", deserialize_with = "port")]
     #[schema(default = 22, minimum = 1)]
     pub port: u16,
     /// The account that installs the agent: root, or one that may `sudo` without a password.
@@ -97,6 +97,18 @@ pub struct ServerCreate {
 
 fn ssh_port() -> u16 {
     22
+}
+/// JSON has one kind of number: 22.0 is 22.
+fn port<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u16, D::Error> {
+    let number = f64::deserialize(from)?;
+    let is_port = number.fract() == 0.0 && (0.0..=f64::from(u16::MAX)).contains(&number);
+    if is_port {
+        Ok(number as u16)
+    } else {
+        Err(serde::de::Error::custom(
+            "a port is a whole number from 1 to 65535",
+        ))
+    }
 }
 fn root() -> String {
     "root".to_string()
@@ -448,4 +460,26 @@ pub struct AuditView {
     pub target: String,
     /// More, for people.
     pub detail: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port_of(text: &str) -> Option<u16> {
+        let body =
+            format!(r#"{{"name":"web1","host":"h.example.com","private_key":"k","port":{text}}}"#);
+        let server: ServerCreate = serde_json::from_str(&body).ok()?;
+        Some(server.port)
+    }
+
+    #[test]
+    fn a_port_is_a_whole_number_however_it_is_written() {
+        for (text, port) in [("22", 22), ("22.0", 22), ("2.2e1", 22), ("65535", 65535)] {
+            assert_eq!(port_of(text), Some(port), "{text}");
+        }
+        for text in ["22.5", "-1", "65536", "1e9", "\"22\"", "null"] {
+            assert_eq!(port_of(text), None, "{text}");
+        }
+    }
 }
