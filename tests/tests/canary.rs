@@ -204,11 +204,8 @@ impl Steps {
 
     async fn tables(&self) -> Vec<Place> {
         let mut places = Vec::new();
-        for (variable, control) in [
-            ("TRIPHAMMER_E2E_TABLE", self.word.clone()),
-            ("TRIPHAMMER_E2E_SECRETS_TABLE", self.stack.team().await),
-        ] {
-            let name = std::env::var(variable).expect("a table");
+        let controls = [self.word.clone(), self.stack.team().await];
+        for (name, control) in self.stack.tables().into_iter().zip(controls) {
             let mut text = String::new();
             let mut from = Value::Null;
             loop {

@@ -82,7 +82,7 @@ pub struct ServerCreate {
     pub host: String,
     /// The SSH port.
     #[serde(default = "ssh_port", deserialize_with = "port")]
-    #[schema(default = 22, minimum = 1)]
+    #[schema(default = 22, minimum = 1, maximum = 65535)]
     pub port: u16,
     /// The account that installs the agent: root, or one that may `sudo` without a password.
     #[serde(default = "root")]
