@@ -8,9 +8,13 @@
 )]
 
 pub mod faults;
+mod live;
+pub mod processes;
 pub mod receiver;
+pub mod routes;
 mod stack;
 
 pub use faults::{Fault, Frozen};
+pub use live::Live;
 pub use receiver::Receiver;
 pub use stack::{Answer, Stack, settled};

@@ -260,6 +260,11 @@ impl Stack {
         xtask::up::token_create_owner(&self.records().await?).await
     }
 
+    /// The names of its tables: that of the records, and that of the secrets.
+    pub fn tables(&self) -> [String; 2] {
+        ["TRIPHAMMER_E2E_TABLE", "TRIPHAMMER_E2E_SECRETS_TABLE"].map(variable)
+    }
+
     /// The records, as the functions see them.
     pub async fn records(&self) -> Result<records::Records> {
         xtask::up::records(

@@ -38,6 +38,22 @@ impl<T> Body<T> {
 /// What an Idempotency-Key may look like: visible ASCII, at most this long.
 const KEY_LIMIT_CHARACTERS: usize = 200;
 
+/// The header, as it is described; [`Body`] reads it.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it is described only")]
+pub struct IdempotencyKey {
+    /// Makes a repeat answer as the first call did: any text of the caller's, new for each call.
+    #[param(
+        rename = "idempotency-key",
+        nullable = false,
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[!-~]+$"
+    )]
+    idempotency_key: Option<String>,
+}
+
 /// The most of a parser's message that is passed on: it may repeat a word of the request, which may be all of it.
 const MESSAGE_LIMIT_BYTES: usize = 200;
 

@@ -4,6 +4,7 @@
 
 mod auth;
 mod body;
+mod description;
 mod operations;
 mod problem;
 mod routes;
@@ -13,42 +14,13 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use kit::Cloud;
 use problem::ApiError;
-use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
 /// The most a request may weigh: no request of people's is larger, and a private key is 4 KB.
 const BODY_LIMIT_BYTES: usize = 64 * 1024;
 
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Triphammer",
-        description = "Deployment pipelines for WordPress sites and containers. Errors are RFC 9457 problem+json with a stable `code`.",
-        license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT")
-    ),
-    modifiers(&Bearer),
-    security(("token" = []))
-)]
-struct Description;
-
-struct Bearer;
-
-impl utoipa::Modify for Bearer {
-    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .bearer_format("th_…")
-            .build();
-        description
-            .components
-            .get_or_insert_default()
-            .add_security_scheme("token", SecurityScheme::Http(scheme));
-    }
-}
-
 fn routes() -> OpenApiRouter<Cloud> {
-    OpenApiRouter::with_openapi(Description::openapi())
+    OpenApiRouter::with_openapi(description::frame())
         .merge(routes::health::routes())
         .merge(routes::servers::routes())
         .merge(routes::sites::routes())
@@ -71,6 +43,7 @@ pub fn router(cloud: Cloud) -> Router {
 
 /// The API's description, OpenAPI 3.1, as JSON.
 pub fn openapi() -> String {
-    let (_, description) = routes().split_for_parts();
+    let (_, mut description) = routes().split_for_parts();
+    description::complete(&mut description);
     description.to_pretty_json().unwrap_or_default()
 }

@@ -10,6 +10,7 @@
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod build;
+pub mod contract;
 pub mod demo;
 pub mod generate;
 pub mod lab;

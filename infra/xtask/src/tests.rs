@@ -5,7 +5,7 @@
 use crate::build::{self, run, say};
 use crate::lab::{self, Lab};
 use crate::ministack::{self, MiniStack};
-use crate::{generate, setup, up};
+use crate::{contract, generate, setup, up};
 use anyhow::{Result, bail};
 use std::process::Command;
 
@@ -94,6 +94,10 @@ async fn on_a_stack(name: &str) -> Result<()> {
         "triggers",
         "--test",
         "faults",
+        "--test",
+        "tenancy",
+        "--test",
+        "canary",
         "--",
         "--test-threads",
         "1",
@@ -117,5 +121,6 @@ async fn on_a_stack(name: &str) -> Result<()> {
             .map(String::as_str)
             .unwrap_or_default(),
     )
-    .env("TRIPHAMMER_E2E_CLI", build::cli_binary()))
+    .env("TRIPHAMMER_E2E_CLI", build::cli_binary()))?;
+    contract::hold(&up).await
 }

@@ -121,6 +121,19 @@ pub async fn records(endpoint: &str, outputs: &Outputs) -> Result<Records> {
     ))
 }
 
+/// Where this program's own entries in the audit trail come from.
+pub const FROM: &str = "this machine";
+
+/// As the audit trail names this program.
+pub fn actor() -> Actor {
+    Actor {
+        kind: ActorKind::System,
+        id: "xtask".to_string(),
+        name: "cargo xtask".to_string(),
+        role: "owner".to_string(),
+    }
+}
+
 /// A new token with every scope, for a new team or a known one.
 pub async fn token_create(
     records: &Records,
@@ -148,17 +161,11 @@ pub async fn token_create(
         hex::encode(Sha256::digest(&secret)),
         now,
     );
-    let actor = Actor {
-        kind: ActorKind::System,
-        id: "xtask".to_string(),
-        name: "cargo xtask".to_string(),
-        role: "owner".to_string(),
-    };
     let audit = AuditEntry {
         id: id.to_string(),
         at: now,
-        actor,
-        from: "this machine".to_string(),
+        actor: actor(),
+        from: FROM.to_string(),
         action: "token.create".to_string(),
         target: id.to_string(),
         detail: name.to_string(),

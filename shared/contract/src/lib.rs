@@ -76,16 +76,17 @@ pub struct Page<T> {
 #[serde(deny_unknown_fields)]
 pub struct ServerCreate {
     /// Unique in the team: 2 to 30 lower-case letters, digits and dashes.
+    #[schema(min_length = 2, max_length = 30, pattern = "^[a-z](-?[a-z0-9])+$")]
     pub name: String,
     /// Address or host name.
     pub host: String,
     /// The SSH port.
-    #[serde(default = "ssh_port")]
-    #[schema(default = 22)]
+    #[serde(default = "ssh_port", deserialize_with = "port")]
+    #[schema(default = 22, minimum = 1, maximum = 65535)]
     pub port: u16,
     /// The account that installs the agent: root, or one that may `sudo` without a password.
     #[serde(default = "root")]
-    #[schema(default = "root")]
+    #[schema(default = "root", max_length = 32, pattern = "^[a-z_][a-z0-9_-]*$")]
     pub user: String,
     /// That account's private key in OpenSSH format, without a passphrase. Kept encrypted until the registration is over.
     pub private_key: String,
@@ -96,6 +97,18 @@ pub struct ServerCreate {
 
 fn ssh_port() -> u16 {
     22
+}
+/// JSON has one kind of number: 22.0 is 22.
+fn port<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u16, D::Error> {
+    let number = f64::deserialize(from)?;
+    let is_port = number.fract() == 0.0 && (0.0..=f64::from(u16::MAX)).contains(&number);
+    if is_port {
+        Ok(number as u16)
+    } else {
+        Err(serde::de::Error::custom(
+            "a port is a whole number from 1 to 65535",
+        ))
+    }
 }
 fn root() -> String {
     "root".to_string()
@@ -141,8 +154,10 @@ pub struct SiteCreate {
     /// Where it is to live.
     pub server_id: ServerId,
     /// Unique on its server: 2 to 30 lower-case letters, digits and dashes.
+    #[schema(min_length = 2, max_length = 30, pattern = "^[a-z](-?[a-z0-9])+$")]
     pub name: String,
     /// The site's title.
+    #[schema(min_length = 1, max_length = 200)]
     pub title: String,
     /// Its own main domain; without one it answers under a name made from the server's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,7 +167,7 @@ pub struct SiteCreate {
     pub aliases: Vec<String>,
     /// The first administrator's login.
     #[serde(default = "admin")]
-    #[schema(default = "admin")]
+    #[schema(default = "admin", pattern = "^[A-Za-z0-9][A-Za-z0-9_.@-]{0,59}$")]
     pub admin_user: String,
     /// And mail address.
     pub admin_email: String,
@@ -350,6 +365,7 @@ pub struct DeploymentCreated {
 #[serde(deny_unknown_fields)]
 pub struct Acknowledge {
     /// Why, for the audit trail.
+    #[schema(min_length = 1, max_length = 200)]
     pub reason: String,
 }
 
@@ -358,10 +374,12 @@ pub struct Acknowledge {
 #[serde(deny_unknown_fields)]
 pub struct TokenCreate {
     /// For people.
+    #[schema(min_length = 1, max_length = 200)]
     pub name: String,
     /// Of the member it stands for: it never does more than that role may, nor than its maker's.
     pub role: Role,
     /// What it may do.
+    #[schema(min_items = 1)]
     pub scopes: Vec<Scope>,
 }
 
@@ -394,6 +412,7 @@ pub struct TokenCreated {
 #[serde(deny_unknown_fields)]
 pub struct WebhookEndpointCreate {
     /// Where they go: `https://…`, an address of the public internet.
+    #[schema(format = "uri", max_length = 2048)]
     pub url: String,
 }
 
@@ -441,4 +460,26 @@ pub struct AuditView {
     pub target: String,
     /// More, for people.
     pub detail: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port_of(text: &str) -> Option<u16> {
+        let body =
+            format!(r#"{{"name":"web1","host":"h.example.com","private_key":"k","port":{text}}}"#);
+        let server: ServerCreate = serde_json::from_str(&body).ok()?;
+        Some(server.port)
+    }
+
+    #[test]
+    fn a_port_is_a_whole_number_however_it_is_written() {
+        for (text, port) in [("22", 22), ("22.0", 22), ("2.2e1", 22), ("65535", 65535)] {
+            assert_eq!(port_of(text), Some(port), "{text}");
+        }
+        for text in ["22.5", "-1", "65536", "1e9", "\"22\"", "null"] {
+            assert_eq!(port_of(text), None, "{text}");
+        }
+    }
 }

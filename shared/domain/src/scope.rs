@@ -8,7 +8,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 macro_rules! scopes {
     ($($name:ident = $wire:literal),* $(,)?) => {
         /// One permission of a token.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray, utoipa::ToSchema)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray)]
         pub enum Scope { $(
             #[doc = $wire]
             #[serde(rename = $wire)]
@@ -26,6 +26,19 @@ scopes! {
     LogsRead = "logs:read", TokensManage = "tokens:manage", MembersManage = "members:manage",
     ApprovalsCreate = "approvals:create", ApprovalsDecide = "approvals:decide", AuditRead = "audit:read",
 }
+
+// By hand: the derive does not see a name that a macro fills in, and would describe other words than are spoken.
+impl utoipa::PartialSchema for Scope {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .description(Some("One permission of a token."))
+            .enum_values(Some(Self::VARIANTS.iter().map(|scope| scope.as_str())))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Scope {}
 
 impl Scope {
     /// The word in tokens, JSON and messages.

@@ -6,7 +6,7 @@ use crate::problem::ApiError;
 use crate::views;
 use axum::Json;
 use axum::extract::State;
-use contract::{AuditView, Page, Problem};
+use contract::{AuditView, Page};
 use domain::Scope;
 use kit::Cloud;
 use utoipa_axum::router::OpenApiRouter;
@@ -19,7 +19,7 @@ pub fn routes() -> OpenApiRouter<Cloud> {
 
 /// Who did what, newest first.
 #[utoipa::path(get, path = "/v1/audit", tag = "audit", params(Paging),
-    responses((status = 200, body = Page<AuditView>), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<AuditView>)))]
 async fn audit_list(
     State(cloud): State<Cloud>,
     caller: Caller,

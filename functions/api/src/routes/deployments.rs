@@ -1,7 +1,7 @@
 //! Deployments: list, look, cancel, retry, undo, acknowledge.
 
 use crate::auth::Caller;
-use crate::body::{Asked, Body, DryRun, Fields, Id, NoQuery, limit};
+use crate::body::{Asked, Body, DryRun, Fields, Id, IdempotencyKey, NoQuery, limit};
 use crate::operations::{self, Operation};
 use crate::problem::ApiError;
 use crate::routes::servers::Empty;
@@ -10,9 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use contract::{
-    Acknowledge, DeploymentCreated, DeploymentDetail, DeploymentView, Page, Plan, Problem,
-};
+use contract::{Acknowledge, DeploymentCreated, DeploymentDetail, DeploymentView, Page, Plan};
 use domain::lifecycle::{self, Cancel, Change, Snapshot};
 use domain::{DeploymentId, DeploymentStatus, Scope, Settlement, TargetKind, names};
 use kit::Cloud;
@@ -45,12 +43,13 @@ struct Listed {
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u32>,
     /// Only those about this target: `site:ID` or `server:ID`.
+    #[param(pattern = "^(site|server):.*$")]
     target: Option<String>,
 }
 
 /// The team's deployments, newest first.
 #[utoipa::path(get, path = "/v1/deployments", tag = "deployments", params(Listed),
-    responses((status = 200, body = Page<DeploymentView>), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<DeploymentView>)))]
 async fn deployment_list(
     State(cloud): State<Cloud>,
     caller: Caller,
@@ -88,7 +87,7 @@ async fn deployment_list(
 
 /// One deployment with its steps.
 #[utoipa::path(get, path = "/v1/deployments/{id}", tag = "deployments", params(("id" = DeploymentId, Path)),
-    responses((status = 200, body = DeploymentDetail), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = DeploymentDetail)))]
 async fn deployment_show(
     State(cloud): State<Cloud>,
     caller: Caller,
@@ -102,7 +101,7 @@ async fn deployment_show(
 
 /// Stop it: the verdict falls at once, what was done is taken back. A finished one is answered as it is.
 #[utoipa::path(post, path = "/v1/deployments/{id}/cancel", tag = "deployments", params(("id" = DeploymentId, Path)),
-    responses((status = 200, body = DeploymentDetail), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = DeploymentDetail)))]
 async fn deployment_cancel(
     State(cloud): State<Cloud>,
     caller: Caller,
@@ -127,7 +126,7 @@ async fn deployment_cancel(
 
 /// Try the undos again, after what stopped them was mended.
 #[utoipa::path(post, path = "/v1/deployments/{id}/undo", tag = "deployments", params(("id" = DeploymentId, Path)),
-    responses((status = 202, body = DeploymentDetail), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 202, body = DeploymentDetail)))]
 async fn deployment_undo(
     State(cloud): State<Cloud>,
     caller: Caller,
@@ -146,7 +145,7 @@ async fn deployment_undo(
 
 /// Accept what an undo left behind, and free the target.
 #[utoipa::path(post, path = "/v1/deployments/{id}/acknowledge", tag = "deployments", params(("id" = DeploymentId, Path)), request_body = Acknowledge,
-    responses((status = 200, body = DeploymentDetail), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = DeploymentDetail)))]
 async fn deployment_acknowledge(
     State(cloud): State<Cloud>,
     caller: Caller,
@@ -257,8 +256,8 @@ fn scope(pipeline: &str) -> Scope {
 }
 
 /// The same input again, as a new deployment. Only of one that failed or was cancelled, and is settled.
-#[utoipa::path(post, path = "/v1/deployments/{id}/retry", tag = "deployments", params(DryRun, ("id" = DeploymentId, Path), ("idempotency-key" = Option<String>, Header)),
-    responses((status = 201, body = DeploymentCreated), (status = 200, description = "the plan of a dry run", body = Plan), (status = "default", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/deployments/{id}/retry", tag = "deployments", params(DryRun, ("id" = DeploymentId, Path), IdempotencyKey),
+    responses((status = 201, body = DeploymentCreated), (status = 200, description = "the plan of a dry run", body = Plan)))]
 async fn deployment_retry(
     State(cloud): State<Cloud>,
     caller: Caller,

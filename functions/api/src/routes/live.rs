@@ -7,7 +7,7 @@ use crate::routes::servers::Empty;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use contract::{LiveTicket, Problem};
+use contract::LiveTicket;
 use domain::Scope;
 use kit::Cloud;
 use records::Ticket;
@@ -25,7 +25,7 @@ pub fn routes() -> OpenApiRouter<Cloud> {
 
 /// An address for one WebSocket connection, within half a minute. Commands and events are described in the documentation.
 #[utoipa::path(post, path = "/v1/live-tickets", tag = "live",
-    responses((status = 201, body = LiveTicket), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 201, body = LiveTicket)))]
 async fn live_ticket_create(
     State(cloud): State<Cloud>,
     caller: Caller,

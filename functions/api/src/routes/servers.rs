@@ -1,7 +1,7 @@
 //! Servers: register, confirm a host key, check, look.
 
 use crate::auth::Caller;
-use crate::body::{Asked, Body, DryRun, Fields, Id, NoQuery};
+use crate::body::{Asked, Body, DryRun, Fields, Id, IdempotencyKey, NoQuery};
 use crate::problem::ApiError;
 use crate::{operations, views};
 use axum::Json;
@@ -9,8 +9,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use contract::{
-    DeploymentCreated, DeploymentView, HostKeyConfirm, Page, Plan, Problem, ServerCreate,
-    ServerCreated, ServerView,
+    DeploymentCreated, DeploymentView, HostKeyConfirm, Page, Plan, ServerCreate, ServerCreated,
+    ServerView,
 };
 use domain::{Scope, SecretId, Server, ServerId, names};
 use kit::Cloud;
@@ -68,8 +68,8 @@ fn private_key(text: &str) -> Result<(), names::BadName> {
 }
 
 /// Register a server: pin its host key, install the agent, look at what it has.
-#[utoipa::path(post, path = "/v1/servers", tag = "servers", params(DryRun, ("idempotency-key" = Option<String>, Header)), request_body = ServerCreate,
-    responses((status = 201, body = ServerCreated), (status = 200, description = "the plan of a dry run", body = Plan), (status = "default", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/servers", tag = "servers", params(DryRun, IdempotencyKey), request_body = ServerCreate,
+    responses((status = 201, body = ServerCreated), (status = 200, description = "the plan of a dry run", body = Plan)))]
 async fn server_create(
     State(cloud): State<Cloud>,
     caller: Caller,
@@ -164,7 +164,7 @@ async fn server_create(
 
 /// The team's servers.
 #[utoipa::path(get, path = "/v1/servers", tag = "servers",
-    responses((status = 200, body = Page<ServerView>), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<ServerView>)))]
 async fn server_list(
     State(cloud): State<Cloud>,
     caller: Caller,
@@ -185,7 +185,7 @@ async fn server_list(
 
 /// One server.
 #[utoipa::path(get, path = "/v1/servers/{id}", tag = "servers", params(("id" = ServerId, Path)),
-    responses((status = 200, body = ServerView), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = ServerView)))]
 async fn server_show(
     State(cloud): State<Cloud>,
     caller: Caller,
@@ -198,8 +198,8 @@ async fn server_show(
 }
 
 /// Look again at what a server has.
-#[utoipa::path(post, path = "/v1/servers/{id}/check", tag = "servers", params(DryRun, ("id" = ServerId, Path), ("idempotency-key" = Option<String>, Header)),
-    responses((status = 201, body = DeploymentCreated), (status = 200, description = "the plan of a dry run", body = Plan), (status = "default", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/servers/{id}/check", tag = "servers", params(DryRun, ("id" = ServerId, Path), IdempotencyKey),
+    responses((status = 201, body = DeploymentCreated), (status = 200, description = "the plan of a dry run", body = Plan)))]
 async fn server_check(
     State(cloud): State<Cloud>,
     caller: Caller,
@@ -244,7 +244,7 @@ pub struct Empty {}
 
 /// Say yes to the host key that was seen.
 #[utoipa::path(post, path = "/v1/servers/{id}/host-key", tag = "servers", params(("id" = ServerId, Path)), request_body = HostKeyConfirm,
-    responses((status = 200, body = ServerView), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = ServerView)))]
 async fn server_confirm(
     State(cloud): State<Cloud>,
     caller: Caller,

@@ -1,14 +1,14 @@
 //! Sites: create, look.
 
 use crate::auth::Caller;
-use crate::body::{Asked, Body, DryRun, Fields, Id};
+use crate::body::{Asked, Body, DryRun, Fields, Id, IdempotencyKey};
 use crate::problem::ApiError;
 use crate::{operations, views};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use contract::{DeploymentView, Page, Plan, Problem, SiteCreate, SiteCreated, SiteView};
+use contract::{DeploymentView, Page, Plan, SiteCreate, SiteCreated, SiteView};
 use domain::{Scope, SecretId, Server, ServerId, ServerStatus, SiteId, names};
 use kit::Cloud;
 use pipelines::inputs::CreateSite;
@@ -127,8 +127,8 @@ fn address(cloud: &Cloud, server: &Server, name: &str) -> String {
 }
 
 /// Create a WordPress site.
-#[utoipa::path(post, path = "/v1/sites", tag = "sites", params(DryRun, ("idempotency-key" = Option<String>, Header)), request_body = SiteCreate,
-    responses((status = 201, body = SiteCreated), (status = 200, description = "the plan of a dry run", body = Plan), (status = "default", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/v1/sites", tag = "sites", params(DryRun, IdempotencyKey), request_body = SiteCreate,
+    responses((status = 201, body = SiteCreated), (status = 200, description = "the plan of a dry run", body = Plan)))]
 async fn site_create(
     State(cloud): State<Cloud>,
     caller: Caller,
@@ -216,7 +216,7 @@ async fn site_create(
 
 /// The team's sites.
 #[utoipa::path(get, path = "/v1/sites", tag = "sites", params(Listed),
-    responses((status = 200, body = Page<SiteView>), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<SiteView>)))]
 async fn site_list(
     State(cloud): State<Cloud>,
     caller: Caller,
@@ -241,7 +241,7 @@ async fn site_list(
 
 /// One site.
 #[utoipa::path(get, path = "/v1/sites/{id}", tag = "sites", params(("id" = SiteId, Path)),
-    responses((status = 200, body = SiteView), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = SiteView)))]
 async fn site_show(
     State(cloud): State<Cloud>,
     caller: Caller,

@@ -7,7 +7,7 @@ use crate::views;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use contract::{Page, Problem, TokenCreate, TokenCreated, TokenView};
+use contract::{Page, TokenCreate, TokenCreated, TokenView};
 use domain::{Scope, TokenId, names};
 use kit::Cloud;
 use records::TokenRecord;
@@ -23,7 +23,7 @@ pub fn routes() -> OpenApiRouter<Cloud> {
 
 /// Make a token. It may do nothing that its maker may not.
 #[utoipa::path(post, path = "/v1/tokens", tag = "tokens", request_body = TokenCreate,
-    responses((status = 201, body = TokenCreated), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 201, body = TokenCreated)))]
 async fn token_create(
     State(cloud): State<Cloud>,
     caller: Caller,
@@ -76,7 +76,7 @@ async fn token_create(
 
 /// The team's tokens.
 #[utoipa::path(get, path = "/v1/tokens", tag = "tokens",
-    responses((status = 200, body = Page<TokenView>), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<TokenView>)))]
 async fn token_list(
     State(cloud): State<Cloud>,
     caller: Caller,
@@ -97,7 +97,7 @@ async fn token_list(
 
 /// Revoke a token, for good.
 #[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "tokens", params(("id" = TokenId, Path)),
-    responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 204)))]
 async fn token_revoke(
     State(cloud): State<Cloud>,
     caller: Caller,

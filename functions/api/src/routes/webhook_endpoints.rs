@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use contract::{
-    FieldProblem, Page, Problem, WebhookEndpointCreate, WebhookEndpointCreated, WebhookEndpointView,
+    FieldProblem, Page, WebhookEndpointCreate, WebhookEndpointCreated, WebhookEndpointView,
 };
 use domain::{Scope, SecretId, WebhookEndpointId};
 use kit::outbound::Guard;
@@ -26,7 +26,7 @@ pub fn routes() -> OpenApiRouter<Cloud> {
 
 /// Have notices sent to an address, signed as Standard Webhooks has it. A team has at most 10.
 #[utoipa::path(post, path = "/v1/webhook-endpoints", tag = "webhook endpoints", request_body = WebhookEndpointCreate,
-    responses((status = 201, body = WebhookEndpointCreated), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 201, body = WebhookEndpointCreated)))]
 async fn webhook_endpoint_create(
     State(cloud): State<Cloud>,
     caller: Caller,
@@ -77,7 +77,7 @@ async fn webhook_endpoint_create(
 
 /// The team's webhook endpoints.
 #[utoipa::path(get, path = "/v1/webhook-endpoints", tag = "webhook endpoints",
-    responses((status = 200, body = Page<WebhookEndpointView>), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<WebhookEndpointView>)))]
 async fn webhook_endpoint_list(
     State(cloud): State<Cloud>,
     caller: Caller,
@@ -98,7 +98,7 @@ async fn webhook_endpoint_list(
 
 /// Send no more notices to an address, and forget its secret.
 #[utoipa::path(delete, path = "/v1/webhook-endpoints/{id}", tag = "webhook endpoints", params(("id" = WebhookEndpointId, Path)),
-    responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 204)))]
 async fn webhook_endpoint_delete(
     State(cloud): State<Cloud>,
     caller: Caller,

@@ -1,0 +1,67 @@
+//! Is the API as it describes itself? Asked by Schemathesis, of the running stack.
+//!
+//! Promise: with things that are there, so that answers are held to the description and not only refusals; the run's token
+//! is its own and is gone after it.
+
+use crate::build::{root, run, say};
+use crate::setup::ensure_venv;
+use crate::up::{self, Up};
+use anyhow::{Context, Result};
+use domain::{DeploymentStatus, Role, TokenId};
+use records::{AuditEntry, Records, TokenRecord};
+use sha2::{Digest, Sha256};
+use std::process::Command;
+
+/// The newest deployments; the one that completed last is among them after the end-to-end tests.
+const LOOKED_AT: u32 = 100;
+
+async fn token(records: &Records, secret: &str) -> Result<TokenRecord> {
+    let hash = hex::encode(Sha256::digest(secret));
+    let token = records.token_by_hash(&hash).await?;
+    token.context("the token is not known")
+}
+
+/// Ask. The owner's team must have a server, a site and a completed deployment.
+pub async fn hold(up: &Up) -> Result<()> {
+    say("the API and its description");
+    let venv = ensure_venv("contract", &["infra/local/requirements-contract.txt"])?;
+    let records = up::records(&up.endpoint, &up.outputs).await?;
+    let owner = token(&records, &up.token).await?;
+    let team = owner.team_id;
+    let own = up::token_create(&records, team, "contract", Role::Owner).await?;
+    let other = up::token_create(&records, team, "contract, to be revoked", Role::Owner).await?;
+    let (servers, sites) = (records.servers(team).await?, records.sites(team).await?);
+    let server = servers.first().context("the team has no server")?;
+    let site = sites.first().context("the team has no site")?;
+    let deployments = records.history_page(team, None, LOOKED_AT).await?.items;
+    let deployment = deployments
+        .iter()
+        .find(|deployment| deployment.status == DeploymentStatus::Completed)
+        .context("no deployment completed")?;
+    let other = token(&records, &other).await?.id;
+    let held = run(Command::new(venv.join("bin/schemathesis"))
+        .current_dir(root())
+        .args(["--config-file", "infra/local/schemathesis.toml"])
+        .args(["run", "openapi.json", "--url", &up.api_url])
+        .env("CONTRACT_TOKEN", &own)
+        .env("CONTRACT_SERVER", server.id.to_string())
+        .env("CONTRACT_SITE", site.id.to_string())
+        .env("CONTRACT_DEPLOYMENT", deployment.id.to_string())
+        .env("CONTRACT_OTHER_TOKEN", other.to_string()));
+    let own = token(&records, &own).await?;
+    let audit = AuditEntry {
+        id: TokenId::from_parts(
+            own.created_at.timestamp_millis().unsigned_abs(),
+            rand::random::<u128>() >> 48,
+        )
+        .to_string(),
+        at: own.created_at,
+        actor: up::actor(),
+        from: up::FROM.to_string(),
+        action: "token.revoke".to_string(),
+        target: own.id.to_string(),
+        detail: own.name.clone(),
+    };
+    records.token_delete(team, own.id, &audit).await?;
+    held
+}
