@@ -11,22 +11,43 @@ fn client(stack: &Stack) -> Client {
     Client::new(api, &stack.token, "test/0").expect("a client")
 }
 
+/// How long ago the newest moment in it was.
+fn delay(detail: &contract::DeploymentDetail) -> Option<i64> {
+    let deployment = &detail.deployment;
+    let of_steps = detail
+        .steps
+        .iter()
+        .flat_map(|step| [step.started_at, step.finished_at]);
+    let of_it = [
+        deployment.started_at,
+        deployment.finished_at,
+        deployment.settled_at,
+    ];
+    let newest = of_steps.chain(of_it).flatten().max()?;
+    Some(kit::Clock::System.milliseconds() - newest.timestamp_millis())
+}
+
 /// Every `seq` that was told, and how often over the live channel.
 async fn watched(stack: &Stack, id: &str) -> (Vec<u64>, usize) {
     let id: DeploymentId = id.parse().expect("an id");
     let mut watch = Watch::new(&client(stack), id);
     let (mut seen, mut live) = (Vec::new(), 0);
+    let mut delays = Vec::new();
     let told = tokio::time::timeout(Duration::from_secs(120), async {
         loop {
             let update = watch.next().await.expect("an update");
             seen.push(update.detail.deployment.seq);
-            live += usize::from(update.channel == Channel::Live);
+            if update.channel == Channel::Live {
+                live += 1;
+                delays.extend(delay(&update.detail));
+            }
             if update.detail.deployment.settlement == Settlement::Settled {
                 return update.detail;
             }
         }
     });
     let last = told.await.expect("it settles");
+    println!("milliseconds from a write to its message: {delays:?}");
     let stored = stack.deployment(&id.to_string()).await;
     assert_eq!(
         serde_json::to_value(&last).expect("JSON"),
