@@ -114,13 +114,13 @@ pub struct Deployment {
     #[serde(with = "time_text")]
     pub created_at: Time,
     /// When its first step began.
-    #[serde(with = "time_text::option")]
+    #[serde(default, with = "time_text::option")]
     pub started_at: Option<Time>,
     /// When the verdict fell.
-    #[serde(with = "time_text::option")]
+    #[serde(default, with = "time_text::option")]
     pub finished_at: Option<Time>,
     /// When nothing was left to do.
-    #[serde(with = "time_text::option")]
+    #[serde(default, with = "time_text::option")]
     pub settled_at: Option<Time>,
     /// Why it failed, was cancelled, or needs attention.
     pub error: Option<Failure>,
@@ -225,10 +225,10 @@ pub struct DeploymentStep {
     /// The release's phase while it runs.
     pub phase: Option<Phase>,
     /// When its first worker began.
-    #[serde(with = "time_text::option")]
+    #[serde(default, with = "time_text::option")]
     pub started_at: Option<Time>,
     /// When it ended.
-    #[serde(with = "time_text::option")]
+    #[serde(default, with = "time_text::option")]
     pub finished_at: Option<Time>,
     /// The deployment's `seq` with which it last changed.
     #[serde(default)]
@@ -237,7 +237,7 @@ pub struct DeploymentStep {
     #[serde(default)]
     pub fence: u64,
     /// Until when its newest worker may be alive; absent when it is known to be gone.
-    #[serde(with = "time_text::option")]
+    #[serde(default, with = "time_text::option")]
     pub deadline: Option<Time>,
     /// Of its newest worker.
     pub request_id: Option<String>,
