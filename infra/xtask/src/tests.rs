@@ -46,6 +46,7 @@ pub async fn test() -> Result<()> {
         "--exclude",
         "e2e",
         "--all-features",
+        "--no-fail-fast",
     ]))?;
     run(&mut cargo(&["test", "--test", "architecture"]))?;
     end_to_end().await
