@@ -85,6 +85,7 @@ async fn on_a_stack(name: &str) -> Result<()> {
     say("end to end, on real servers");
     run(cargo(&[
         "test",
+        "--no-fail-fast",
         "--test",
         "sites",
         "--test",
