@@ -104,6 +104,7 @@ fn queued() -> Snapshot {
             step("commit", 2, StepKind::Step),
             step("tidy", 3, StepKind::Tidy),
         ],
+        jobs: Vec::new(),
     }
 }
 

@@ -74,8 +74,6 @@ pub fn all() -> Vec<Pipeline> {
         create_staging(),
         push_staging(),
         refresh_staging(),
-        backup_site(),
-        restore_backup(),
         create_snapshot(),
         restore_snapshot(),
         create_time_capsule(),
@@ -165,43 +163,6 @@ fn refresh_staging() -> Pipeline {
         )
         .step(job("clone_database", "Clone database").keeps("it goes with the staging database"))
         .commit(call("apply_protections", "Apply protections").undo("lift_protections"))
-}
-
-fn backup_site() -> Pipeline {
-    Pipeline::named("backup_site", "Backup site")
-        .writes(Site)
-        .starts_with(SITE_META)
-        .step(backup())
-        .step(
-            job("collect_manifest", "Collect file manifest")
-                .keeps(STORED)
-                .skipped_when(DATABASE_ONLY),
-        )
-        .step(
-            job("archive_files", "Archive files")
-                .keeps(STORED)
-                .within(minutes(360))
-                .skipped_when(DATABASE_ONLY),
-        )
-        .commit(call("finalize_backup", "Finalize backup").undo("discard_backup"))
-        .tidy(
-            call("apply_retention", "Apply retention").keeps("what is pruned is named in the plan"),
-        )
-}
-
-fn restore_backup() -> Pipeline {
-    Pipeline::named("restore_backup", "Restore backup")
-        .writes(Site)
-        .starts_with(SITE_META)
-        .step(job("backup_before_restore", "Pre-restore backup").keeps(STORED))
-        .step(job("restore_database", "Restore database").undo("swap_back_database"))
-        .step(
-            job("download_files", "Download file backup")
-                .keeps(BESIDE)
-                .skipped_when(NO_FILES),
-        )
-        .commit(job("apply_files", "Apply file restore").undo("swap_back_files"))
-        .tidy(call("clean_up", "Post-restore cleanup").keeps("nothing is left to keep"))
 }
 
 fn create_snapshot() -> Pipeline {
