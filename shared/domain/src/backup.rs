@@ -99,6 +99,9 @@ pub fn file_name(object: &str) -> &str {
     }
 }
 
+/// The object that is written last, and makes the others a backup.
+pub const MARK: &str = "backup.json";
+
 /// A backup that another one goes on from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupParent {
@@ -154,6 +157,21 @@ pub struct Backup {
     /// When it was complete.
     #[serde(with = "time_text")]
     pub created_at: Time,
+}
+
+impl Backup {
+    /// The key of one of its objects.
+    pub fn key(&self, object: &str) -> String {
+        format!("{}/{}", self.prefix, file_name(object))
+    }
+
+    /// The keys of all of its objects: first the one without which the others are no backup.
+    pub fn keys(&self) -> Vec<String> {
+        let mut objects = vec![MARK];
+        objects.extend(self.database.iter().map(|_| "database"));
+        objects.extend(self.files.iter().flat_map(|_| ["files", "manifest"]));
+        objects.iter().map(|object| self.key(object)).collect()
+    }
 }
 
 /// A backup's dump.

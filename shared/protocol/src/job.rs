@@ -119,9 +119,9 @@ pub struct Files {
     /// Paths relative to the web root that are left out: `wp-content/cache`, or patterns with `*`, `?` and `**`.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// The object `parent_manifest` holds what the backup before had, and only changes are archived.
+    /// The object `parent_manifest`: what the backup before had, so that only changes are archived.
     #[serde(default)]
-    pub incremental: bool,
+    pub parent: Option<Sealed>,
 }
 
 /// A site's files and database.

@@ -75,8 +75,10 @@ pub enum Call {
     /// The tables that a restore of this deployment swapped out become the live ones again, and what lies beside them
     /// goes; works from any point at which the restore stopped. Replies [`Changed`].
     DatabaseSwapBack(DatabaseName),
-    /// The same for the tree, and for what was downloaded. Replies [`Changed`].
+    /// The same for the tree. Replies [`Changed`].
     FilesSwapBack(SiteName),
+    /// What a restore of this deployment downloaded goes. Replies [`Changed`].
+    RestoreDiscard(SiteName),
 }
 
 /// A database and the user of the same name.
