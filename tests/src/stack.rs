@@ -57,6 +57,8 @@ impl Stack {
         let lab = Lab::open(&variable("TRIPHAMMER_E2E_LAB")).expect("the lab is up");
         // A redirect is an answer to be looked at; its host name resolves nowhere here.
         let http = reqwest::Client::builder()
+            // Between two requests the local AWS may have been stopped and started again.
+            .pool_max_idle_per_host(0)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client");

@@ -342,12 +342,13 @@ async fn an_undo_that_fails_needs_attention_is_told_to_people_and_can_be_tried_a
     );
     let swept = stack.sweep().await;
     assert_eq!(swept["needs_attention"], 1, "the alarm stands: {swept}");
-    let told = receiver.requests();
+    // What an earlier test left to be told may come here too.
+    let mut told = receiver.requests();
+    told.retain(|request| request.contains(&id));
     assert_eq!(told.len(), 1, "people are told once: {told:#?}");
     assert!(
         told[0].contains("webhook-signature: v1,")
-            && told[0].contains("deployment.needs_attention")
-            && told[0].contains(&id),
+            && told[0].contains("deployment.needs_attention"),
         "{told:#?}"
     );
     let retry = stack

@@ -46,6 +46,7 @@ pub async fn test() -> Result<()> {
         "--exclude",
         "e2e",
         "--all-features",
+        "--no-fail-fast",
     ]))?;
     run(&mut cargo(&["test", "--test", "architecture"]))?;
     end_to_end().await
@@ -84,6 +85,7 @@ async fn on_a_stack(name: &str) -> Result<()> {
     say("end to end, on real servers");
     run(cargo(&[
         "test",
+        "--no-fail-fast",
         "--test",
         "sites",
         "--test",
