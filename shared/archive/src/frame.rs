@@ -151,7 +151,7 @@ mod tests {
             assert_eq!(zstd::decode_all(&out[..]).expect("read"), bytes);
             let middle = out.len() / 2;
             out[middle] ^= 1;
-            assert_ne!(zstd::decode_all(&out[..]).ok(), Some(bytes));
+            assert!(size == 0 || zstd::decode_all(&out[..]).ok() != Some(bytes));
         }
     }
 

@@ -187,61 +187,81 @@ fn run(folder: &Path, mebibytes: u64, rounds: u64) -> Result<()> {
         let (files, bytes) = tree::make(&tree, mebibytes)?;
         println!("{files} files, {} MB", bytes / 1_000_000);
     }
-    let us = std::env::current_exe()?.display().to_string();
     let mut bench = Bench {
         folder: folder.to_path_buf(),
         rows: Vec::new(),
     };
     bench.aside("sync; sleep 3; tar cf - tree | cat > /dev/null")?;
-    let clean = "rm -rf full.* incr.* tar.* copy out-* restic borg restic-cache borg-base; sync";
+    let clean = "rm -rf full.* incr.* tar.* out-* restic-* borg-*; sync";
+    bench.aside(clean)?;
     for round in 0..rounds {
-        bench.aside(clean)?;
-        bench.take("ours full", &format!("{us} full tree full"))?;
-        bench.take(
-            "tar | zstd -3 -T0",
-            "tar cf - tree | zstd -3 -T0 -q > tar.zst",
-        )?;
-        if round == 0 {
-            bench.take("tar czf", "tar czf tar.gz tree")?;
+        if round > 0 {
+            bench.aside("rm -f full.* incr.* tar.*; sync")?;
         }
-        bench.aside("rm -f tar.gz; RESTIC_PASSWORD=x restic init -q -r restic")?;
-        bench.take("restic backup", "restic -q -r restic backup tree")?;
-        bench.aside("BORG_BASE_DIR=borg-base borg init -e none borg")?;
-        bench.take("borg create lz4", "borg create borg::1 tree")?;
-        tree::touch(&tree, round)?;
-        bench.aside("sync; sleep 3")?;
-        bench.take(
-            "ours 1 % changed",
-            &format!("{us} incremental tree full incr"),
-        )?;
-        bench.take("restic 1 % changed", "restic -q -r restic backup tree")?;
-        bench.take("borg 1 % changed", "borg create borg::2 tree")?;
-        bench.aside("sync")?;
-        bench.take(
-            "ours restore full and incremental",
-            &format!("{us} restore out-ours full incr"),
-        )?;
-        bench.aside("diff -r --no-dereference tree out-ours && rm -rf out-ours && sync")?;
-        bench.take("cp -a", "cp -a tree copy")?;
-        bench.aside("rm -rf copy; sync; mkdir out-tar out-borg")?;
-        bench.take("zstd -d | tar x", "zstd -dqc tar.zst | tar x -C out-tar")?;
-        bench.aside("rm -rf out-tar; sync")?;
-        bench.take(
-            "restic restore",
-            "restic -q -r restic restore latest --target out-restic",
-        )?;
-        bench.aside("rm -rf out-restic; sync")?;
-        bench.take(
-            "borg extract",
-            "cd out-borg; BORG_BASE_DIR=../borg-base borg extract ../borg::2",
-        )?;
-        bench.aside("rm -rf out-borg; sync")?;
-        bench.take("ours verify full", &format!("{us} verify full"))?;
-        bench.take("sha256sum of the archive", "sha256sum full.tar.zst")?;
+        backups(&mut bench, &tree, round)?;
+        restores(&mut bench, round)?;
     }
     bench.print();
     println!("\n{}", sizes(folder)?);
     bench.aside(clean)
+}
+
+fn us() -> Result<String> {
+    Ok(std::env::current_exe()?.display().to_string())
+}
+
+fn backups(bench: &mut Bench, tree: &Path, round: u64) -> Result<()> {
+    let us = us()?;
+    bench.take("ours full", &format!("{us} full tree full"))?;
+    bench.take(
+        "tar | zstd -3 -T0",
+        "tar cf - tree | zstd -3 -T0 -q > tar.zst",
+    )?;
+    if round == 0 {
+        bench.take("tar czf", "tar czf tar.gz tree")?;
+    }
+    let (restic, borg) = (format!("restic-{round}"), format!("borg-{round}"));
+    bench.aside(&format!(
+        "rm -f tar.gz; RESTIC_PASSWORD=x restic init -q -r {restic}; BORG_BASE_DIR=borg-base borg init -e none {borg}"
+    ))?;
+    let backup = format!("restic -q -r {restic} backup tree");
+    bench.take("restic backup", &backup)?;
+    bench.take("borg create lz4", &format!("borg create {borg}::1 tree"))?;
+    tree::touch(tree, round)?;
+    bench.aside("sync; sleep 3")?;
+    bench.take(
+        "ours 1 % changed",
+        &format!("{us} incremental tree full incr"),
+    )?;
+    bench.take("restic 1 % changed", &backup)?;
+    bench.take("borg 1 % changed", &format!("borg create {borg}::2 tree"))?;
+    bench.aside("sync")
+}
+
+/// Nothing is removed before the end: ext4 makes files slowly for minutes after many were removed.
+fn restores(bench: &mut Bench, round: u64) -> Result<()> {
+    let us = us()?;
+    let line = format!("{us} restore out-ours-{round} full incr");
+    bench.take("ours restore full and incremental", &line)?;
+    bench.aside(&format!(
+        "diff -r --no-dereference tree out-ours-{round}; sync"
+    ))?;
+    bench.take("cp -a", &format!("cp -a tree out-copy-{round}"))?;
+    let (tar, borg) = (format!("out-tar-{round}"), format!("out-borg-{round}"));
+    bench.aside(&format!("sync; mkdir {tar} {borg}"))?;
+    bench.take(
+        "zstd -d | tar x",
+        &format!("zstd -dqc tar.zst | tar x -C {tar}"),
+    )?;
+    bench.aside("sync")?;
+    let line = format!("restic -q -r restic-{round} restore latest --target out-restic-{round}");
+    bench.take("restic restore", &line)?;
+    bench.aside("sync")?;
+    let line = format!("BORG_BASE_DIR=../borg-base borg extract ../borg-{round}::2");
+    bench.take("borg extract", &format!("cd {borg}; {line}"))?;
+    bench.aside("sync")?;
+    bench.take("ours verify full", &format!("{us} verify full"))?;
+    bench.take("sha256sum of the archive", "sha256sum full.tar.zst")
 }
 
 fn sizes(folder: &Path) -> Result<String> {
