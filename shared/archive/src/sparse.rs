@@ -7,6 +7,10 @@ use crate::error::Result;
 use rustix::fd::AsFd;
 use rustix::fs::{SeekFrom, Stat, seek};
 use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+
+/// What a hole reads as.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// A file in more pieces is archived whole, holes as zeros; its map would be no small thing.
 pub const PIECES_LIMIT: usize = 10_000;
@@ -40,6 +44,15 @@ pub fn map(file: impl AsFd, size: u64) -> Option<Vec<(u64, u64)>> {
         at = end;
     }
     (pieces != [(0, size)]).then_some(pieces)
+}
+
+/// Hash a hole from `at` on, and be where it ends.
+pub fn hash_hole(hash: &mut Sha256, at: &mut u64, end: u64) {
+    while *at < end {
+        let some = (end - *at).min(ZEROS.len() as u64);
+        hash.update(&ZEROS[..some as usize]);
+        *at += some;
+    }
 }
 
 /// Is it a map of a file of this size?

@@ -147,7 +147,7 @@ fn find(tar: &[u8], what: &[u8]) -> usize {
 #[test]
 fn a_hostile_tar_is_refused_before_anything_leaves_the_tree() {
     let (_tree, made) = small_tree();
-    with_tar(&made, |_| {}).pipe_ok();
+    assert_taken(&with_tar(&made, |_| {}));
     for (from, to) in [
         (&b"dir/text"[..], &b"../text\0"[..]),
         (b"dir/text", b"/tmp/txt"),
@@ -181,20 +181,15 @@ fn a_hostile_tar_is_refused_before_anything_leaves_the_tree() {
     assert_refused(&twice, "twice");
 }
 
-trait PipeOk {
-    fn pipe_ok(self);
-}
-impl PipeOk for Made {
-    fn pipe_ok(self) {
-        verified(&self).expect("whole");
-        restored(&[&self]).expect("restored");
-    }
+fn assert_taken(made: &Made) {
+    verified(made).expect("whole");
+    restored(&[made]).expect("restored");
 }
 
 #[test]
 fn a_hostile_manifest_is_refused() {
     let (_tree, made) = small_tree();
-    with_lines(&made, |_| {}).pipe_ok();
+    assert_taken(&with_lines(&made, |_| {}));
     for (from, to) in [
         ("\"path\":\"dir/text\"", "\"path\":\"../text\""),
         ("\"path\":\"dir/text\"", "\"path\":\"/etc/text\""),

@@ -38,6 +38,9 @@ fn tar_and_zstd_bring_a_strange_tree_back_by_hand() {
 fn bsdtar_brings_a_strange_tree_back_by_hand() {
     let tree = temporary();
     strange(tree.path());
+    // It takes a fraction of a second before 1970 for one after.
+    stamp(&tree.path().join("-rf"), -5, 0);
+    stamp(tree.path(), 1_234_567_890, 987_654_321);
     let back = temporary();
     by_hand(
         "bsdtar -xpf - --numeric-owner",

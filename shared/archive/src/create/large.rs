@@ -15,8 +15,6 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-
 /// A file that is open until its last chunk is done.
 pub struct Large {
     file: rustix::fd::OwnedFd,
@@ -208,11 +206,7 @@ impl Chunk {
 impl Hashing {
     /// A hole is zeros.
     fn zeros_until(&mut self, offset: u64) {
-        while self.at < offset {
-            let some = (offset - self.at).min(ZEROS.len() as u64);
-            self.hash.update(&ZEROS[..some as usize]);
-            self.at += some;
-        }
+        sparse::hash_hole(&mut self.hash, &mut self.at, offset);
     }
 }
 

@@ -4,13 +4,11 @@
 //! what stands at its path already is never written to.
 
 use crate::error::{Error, Result};
-use crate::{Content, Entry, Kind, beneath};
+use crate::{Content, Entry, Kind, beneath, sparse};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
-
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// A file that takes its data in order.
 pub struct Sink<'a> {
@@ -111,11 +109,7 @@ impl<'a> Sink<'a> {
     }
 
     fn zeros_until(&mut self, offset: u64) {
-        while self.at < offset {
-            let some = (offset - self.at).min(ZEROS.len() as u64);
-            self.hash.update(&ZEROS[..some as usize]);
-            self.at += some;
-        }
+        sparse::hash_hole(&mut self.hash, &mut self.at, offset);
     }
 
     fn failed(&self, errno: Errno) -> Error {
