@@ -298,3 +298,17 @@ fn a_source_that_fails_is_told_from_a_damaged_archive() {
         assert!(matches!(failed, Err(Error::Input(_))), "{failed:?}");
     }
 }
+
+#[test]
+fn a_caller_who_says_stop_is_heard_in_the_middle_of_a_file() {
+    let tree = temporary();
+    write(tree.path(), "large", noise(5_000_000, 1));
+    let made = full(tree.path());
+    let mut stop = |at: archive::Progress| match at.bytes {
+        0..2_000_000 => ControlFlow::Continue(()),
+        _ => ControlFlow::Break(()),
+    };
+    let manifest = Reader::new(&made.manifest[..], Limits::default()).expect("a manifest");
+    let stopped = archive::verify(&made.archive[..], manifest, 2, &mut stop);
+    assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
+}

@@ -88,7 +88,7 @@ fn act(root: &Path, act: &Act) {
 #[test]
 fn any_chain_of_changes_gives_the_last_tree() {
     check!()
-        .with_iterations(150)
+        .with_iterations(60)
         .with_type::<Vec<Vec<Act>>>()
         .for_each(|rounds| {
             let tree = temporary();

@@ -75,13 +75,14 @@ pub fn with<T>(
 }
 
 impl Crew<'_> {
-    /// Hand over a file whose data stands next in the stream.
+    /// Hand over a file whose data stands next in the stream; `told` hears of each part, and may end it.
     pub fn file<R: Read>(
         &self,
         link: u32,
         entry: &Entry,
         data: u64,
         stream: &mut Stream<R>,
+        mut told: impl FnMut(u64) -> Result<()>,
     ) -> Result<()> {
         let path = &entry.path;
         let job = |data| Job {
@@ -92,6 +93,7 @@ impl Crew<'_> {
         if data <= WHOLE_BYTES {
             let mut whole = self.shared.buffer(data);
             stream.fill(path, &mut whole)?;
+            told(data)?;
             return self.send(&self.jobs, job(Data::Whole(whole)));
         }
         let (parts, coming) = mpsc::sync_channel(WAITING_PARTS);
@@ -101,6 +103,7 @@ impl Crew<'_> {
             let mut part = self.shared.buffer(left.min(PART_BYTES));
             stream.fill(path, &mut part)?;
             left -= part.len() as u64;
+            told(part.len() as u64)?;
             self.send(&parts, part)?;
         }
         Ok(())

@@ -116,6 +116,13 @@ pub fn verify<A: Read, M: Read>(
     })
 }
 
+fn go_on(said: ControlFlow<()>) -> Result<()> {
+    match said {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Error::Cancelled),
+    }
+}
+
 /// Take an archive apart as its manifest says; files that are wanted go to the crew.
 fn pour<A: Read, M: Read>(
     stream: &mut Stream<A>,
@@ -135,16 +142,16 @@ fn pour<A: Read, M: Read>(
         if matches!(entry.kind, Kind::File(_)) {
             let data = stream.map(&entry)?;
             if wanted {
-                at.bytes += entry.size();
-                crew.file(link, &entry, data, stream)?;
+                crew.file(link, &entry, data, stream, |part| {
+                    at.bytes += part;
+                    go_on(progress(*at))
+                })?;
             } else {
                 stream.skip(&entry.path, data)?;
             }
             stream.padding(&entry, data)?;
         }
-        if progress(*at).is_break() {
-            return Err(Error::Cancelled);
-        }
+        go_on(progress(*at))?;
     }
     let tail = manifest.finish()?;
     stream.end(tail.deletions.as_ref())?;
