@@ -5,9 +5,10 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What each crate may depend on, of ours.
-const ARROWS: [(&str, &[&str]); 25] = [
+const ARROWS: [(&str, &[&str]); 26] = [
     ("domain", &[]),
     ("protocol", &[]),
+    ("archive", &[]),
     ("contract", &["domain"]),
     ("pipelines", &["domain"]),
     ("machine", &["domain", "pipelines"]),
