@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn another_version_is_refused_before_its_shape_is_looked_at() {
         assert_eq!(code(br#"{"version":99,"unknown":true}"#), "other_protocol");
-        assert_eq!(code(br#"{"version":1,"unknown":true}"#), "bad_request");
+        assert_eq!(code(br#"{"version":2,"unknown":true}"#), "bad_request");
         assert_eq!(code(b"hello"), "bad_request");
     }
 

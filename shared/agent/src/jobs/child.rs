@@ -5,6 +5,8 @@
 //!
 //! It has three ways to speak: stdout is a stream of bytes; stderr carries [`Word`]s, one JSON line each; stdin is a
 //! socket, from which it reads its input and into which it may write a second stream.
+//!
+//! Being untraceable, it cannot read its own `/proc/self/fd`: a file's mode is set through the open file, not by path.
 
 use crate::accounts::User;
 use crate::fault::{Result, broken, first_bytes, io_at, with_detail};

@@ -6,8 +6,8 @@
 use crate::fault::{Result, refused};
 use crate::jobs::as_io;
 use crate::jobs::line::{Backoff, Line};
+use crate::jobs::parts::{away, denied};
 use crate::jobs::store::{Got, Range, Store};
-use crate::jobs::upload::{away, denied};
 use protocol::job::{Say, Sealed, Url};
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};

@@ -3,20 +3,17 @@
 //! Promise: the object is complete only after `finish`, and then it is what was written, by its SHA-256. Buffers take
 //! at most [`BUFFERS_LIMIT_BYTES`], however long the stream is and however long the store is away.
 
-use crate::fault::{Result, broken, refused, unavailable};
-use crate::jobs::line::{Backoff, Line};
-use crate::jobs::store::{Put, Store};
+use crate::fault::{Result, refused};
+use crate::jobs::line::Line;
+use crate::jobs::parts::Parts;
 use crate::jobs::{as_io, carried};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use protocol::AgentError;
-use protocol::job::{PARTS_LIMIT, Part, PartSent, Say, Sealed, Url};
+use protocol::job::{PARTS_LIMIT, Part, Say, Sealed};
 use sha2::{Digest, Sha256};
-use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 /// All buffers of one upload together. With them the agent stays below 256 MB.
 pub const BUFFERS_LIMIT_BYTES: usize = 128 * 1024 * 1024;
@@ -28,10 +25,6 @@ const FIRST_PART_BYTES: usize = 8 * 1024 * 1024;
 const LAST_PART_BYTES: usize = BUFFERS_LIMIT_BYTES;
 /// After so many parts they become twice as large: 10,000 of them carry 1.1 TB.
 const PARTS_OF_A_SIZE: u32 = 500;
-/// More than one, because a part waits for the store's answer at its end.
-const SENDERS: usize = 3;
-/// How soon a sender without work sees that the job is to stop.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// How large the part of this number becomes, counted from 1.
 fn part_bytes(number: u32) -> usize {
@@ -50,32 +43,6 @@ pub struct Upload {
     size_bytes: u64,
 }
 
-#[derive(Debug)]
-struct Parts {
-    line: Arc<Line>,
-    store: Store,
-    object: String,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    ready: VecDeque<Ready>,
-    /// Bytes in memory, of parts that are ready or being sent.
-    held: usize,
-    sent: Vec<PartSent>,
-    closed: bool,
-    failed: Option<AgentError>,
-}
-
-#[derive(Debug)]
-struct Ready {
-    part: Part,
-    bytes: Vec<u8>,
-    url: Option<Url>,
-}
-
 impl Upload {
     /// Begin the object of this name.
     pub fn new(line: &Arc<Line>, object: &str) -> Self {
@@ -84,17 +51,7 @@ impl Upload {
 
     /// With parts of one size, for tests.
     pub fn with_parts_of(line: &Arc<Line>, object: &str, part_bytes: Option<usize>) -> Self {
-        let parts = Arc::new(Parts {
-            store: Store::new(&line.tempo),
-            line: Arc::clone(line),
-            object: object.to_string(),
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        });
-        for _ in 0..SENDERS {
-            let parts = Arc::clone(&parts);
-            thread::spawn(move || parts.send_all());
-        }
+        let parts = Parts::new(line, object);
         Self {
             parts,
             number: 1,
@@ -125,9 +82,7 @@ impl Upload {
             size_bytes: self.size_bytes,
             sha256: hex::encode(std::mem::take(&mut self.sum).finalize()),
         };
-        let mut parts = self
-            .parts
-            .wait_until(|state| state.held == 0 && state.ready.is_empty())?;
+        let mut parts = self.parts.wait_until(|state| state.unsent == 0)?;
         let mut sent = std::mem::take(&mut parts.sent);
         drop(parts);
         sent.sort_by_key(|sent| sent.part.number);
@@ -207,149 +162,6 @@ impl Drop for Upload {
     }
 }
 
-impl Parts {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, part: Part, bytes: Vec<u8>) {
-        let mut state = self.state();
-        state.held += bytes.capacity();
-        let url = None;
-        state.ready.push_back(Ready { part, bytes, url });
-        drop(state);
-        self.changed.notify_all();
-    }
-
-    /// Wait for the senders; an error when one failed, or the job is to stop.
-    fn wait_until(&self, is_so: impl Fn(&State) -> bool) -> Result<MutexGuard<'_, State>> {
-        let mut state = self.state();
-        loop {
-            if let Some(error) = &state.failed {
-                return Err(error.clone());
-            }
-            self.line.check()?;
-            if is_so(&state) {
-                return Ok(state);
-            }
-            state = self.sleep(state);
-        }
-    }
-
-    fn sleep<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let waited = self.changed.wait_timeout(state, LOOK_AGAIN);
-        waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    /// What a sender does until the upload is over.
-    fn send_all(&self) {
-        while let Some(ready) = self.next() {
-            let held = ready.bytes.capacity();
-            let sent = self.send(ready);
-            let mut state = self.state();
-            state.held -= held;
-            match sent {
-                Ok(sent) => state.sent.push(sent),
-                Err(error) => _ = state.failed.get_or_insert(error),
-            }
-            drop(state);
-            self.changed.notify_all();
-        }
-    }
-
-    fn next(&self) -> Option<Ready> {
-        let mut state = self.state();
-        loop {
-            if state.closed || state.failed.is_some() || self.line.check().is_err() {
-                return None;
-            }
-            if let Some(ready) = state.ready.pop_front() {
-                return Some(ready);
-            }
-            state = self.sleep(state);
-        }
-    }
-
-    fn send(&self, ready: Ready) -> Result<PartSent> {
-        let Ready {
-            part,
-            bytes,
-            mut url,
-        } = ready;
-        let mut backoff = Backoff::new(&self.line.tempo);
-        let mut refusals = 0;
-        let begin = Instant::now();
-        loop {
-            let to = match url.take() {
-                Some(url) => Some(url),
-                None => self.ask_for_urls(&part)?,
-            };
-            let put = to
-                .as_ref()
-                .map_or(Put::Refused(0), |to| self.store.put(to, &bytes));
-            match put {
-                Put::Stored { etag } => return Ok(PartSent { part, etag }),
-                Put::Again if begin.elapsed() >= self.line.tempo.store_away => return Err(away()),
-                // The URL may still be good.
-                Put::Again => url = to,
-                Put::Expired | Put::Refused(_) if refusals < self.line.tempo.refusals => {
-                    refusals += 1
-                }
-                Put::Expired => return Err(denied(403)),
-                Put::Refused(status) => return Err(denied(status)),
-            }
-            self.line.wait(backoff.wait())?;
-        }
-    }
-
-    /// A URL for this part, and, while we ask, for all that wait for one.
-    fn ask_for_urls(&self, part: &Part) -> Result<Option<Url>> {
-        let state = self.state();
-        let others = state.ready.iter().filter(|other| other.url.is_none());
-        let parts = [part]
-            .into_iter()
-            .chain(others.map(|other| &other.part))
-            .take(PARTS_LIMIT)
-            .cloned()
-            .collect();
-        drop(state);
-        let reply = self.line.ask(&Say::Parts {
-            object: self.object.clone(),
-            parts,
-        })?;
-        let mut own = None;
-        let mut state = self.state();
-        for url in reply.urls {
-            if url.number == part.number {
-                own = Some(url);
-            } else if let Some(other) = state
-                .ready
-                .iter_mut()
-                .find(|other| other.part.number == url.number)
-            {
-                other.url = Some(url);
-            }
-        }
-        Ok(own)
-    }
-}
-
-/// The store was away for too long.
-pub(super) fn away() -> AgentError {
-    unavailable(
-        "store_unreachable",
-        "The backup store was not reached from this server for a long time. Check that the server may reach it over HTTPS.",
-    )
-}
-
-/// The store does not take or give this; 0 when the callback gave no address for it.
-pub(super) fn denied(status: u16) -> AgentError {
-    broken(
-        "store_refused",
-        format!("The backup store refused a request ({status})."),
-    )
-}
-
 /// What a failed `write` or `read` of an object means; `other` says what it means when it came from elsewhere.
 pub fn meant(error: &io::Error, other: impl FnOnce(&io::Error) -> AgentError) -> AgentError {
     carried(error).unwrap_or_else(|| other(error))
@@ -358,6 +170,7 @@ pub fn meant(error: &io::Error, other: impl FnOnce(&io::Error) -> AgentError) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use protocol::job::{COMPLETE_LIMIT_BYTES, PartSent};
 
     #[test]
     fn ten_thousand_parts_carry_a_terabyte_and_none_is_larger_than_the_buffers() {
@@ -365,5 +178,30 @@ mod tests {
         assert!(all > 1_100_000_000_000, "{all}");
         assert_eq!(part_bytes(1), FIRST_PART_BYTES);
         assert_eq!(part_bytes(NUMBERS), BUFFERS_LIMIT_BYTES);
+    }
+
+    #[test]
+    fn a_completion_of_ten_thousand_parts_fits_its_limit() {
+        let part = |number| Part {
+            number,
+            size_bytes: LAST_PART_BYTES as u64,
+            sha256: STANDARD.encode([0xff; 32]),
+        };
+        let etag = format!("\"{}\"", "f".repeat(64));
+        let say = Say::Complete {
+            object: "database".into(),
+            parts: (1..=NUMBERS)
+                .map(|number| PartSent {
+                    part: part(number),
+                    etag: etag.clone(),
+                })
+                .collect(),
+            sealed: Sealed {
+                size_bytes: u64::MAX,
+                sha256: "f".repeat(64),
+            },
+        };
+        let weight = serde_json::to_vec(&say).expect("written").len();
+        assert!(weight < COMPLETE_LIMIT_BYTES - 1024, "{weight}");
     }
 }

@@ -11,6 +11,7 @@
 mod child;
 mod download;
 mod runner;
+mod server;
 mod start;
 mod upload;
 mod world;

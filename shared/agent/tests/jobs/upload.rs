@@ -40,6 +40,15 @@ fn a_stream_of_any_length_becomes_an_object() {
 }
 
 #[test]
+fn an_empty_object_is_complete_only_with_its_empty_part() {
+    let world = World::new();
+    let slow = Fault::Stall(Duration::from_millis(100));
+    world.seen().store_faults.extend([slow, Fault::Status(503)]);
+    arrives(&world, 0);
+    assert_eq!(world.seen().parts.len(), 1);
+}
+
+#[test]
 fn a_store_that_misbehaves_gets_it_in_the_end() {
     let world = World::new();
     world.seen().store_faults.extend([
