@@ -34,7 +34,7 @@ const GIVES_LIMIT_BYTES: usize = REPORT_LIMIT_BYTES / 2;
 pub struct Doing {
     /// [`work::perform`], or a test's own.
     pub perform: fn(&Context, &Work) -> Result<Finished>,
-    /// Called again and again from the verdict on, until the work has ended.
+    /// Called again and again from the verdict on until the work has ended, and once when it has.
     pub stop: fn(),
 }
 
@@ -105,6 +105,8 @@ pub fn run(paths: &Paths, folder: &Folder, tempo: Tempo, doing: Doing) -> Result
                 thread::spawn(move || line.beat())
             };
             let ended = supervise(paths, folder, &line, doing)?;
+            // Whatever it left behind must not outlive it while the result is told.
+            (doing.stop)();
             if line.verdict() == Verdict::Over {
                 return Ok(Next::Exit);
             }

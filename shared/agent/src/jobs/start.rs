@@ -81,7 +81,11 @@ fn begin(folder: &Folder, order: &JobOrder, unit: &str, units: &dyn Units) -> Re
     // The worker may want the lock at once.
     drop(locked);
     let seconds = order.start.limit_seconds + (Tempo::default().tell_for + GRACE).as_secs();
-    if let Err(error) = units.start(unit, folder.path(), seconds) {
+    let begun = units.start(unit, folder.path(), seconds);
+    // An older start that was cut short may have brought the unit up just now: it works with the order that is there.
+    if let Err(error) = begun
+        && !units.is_active(unit).unwrap_or(false)
+    {
         // The secret goes from the disk; the error is what counts.
         let _ = folder.end(order, false);
         return Err(error);

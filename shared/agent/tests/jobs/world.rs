@@ -64,8 +64,13 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
+        Self::at("127.0.0.1:0")
+    }
+
+    /// Heard at this address.
+    pub fn at(address: &str) -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let listener = TcpListener::bind(address).expect("bound");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
         let seen = Arc::new(Mutex::new(Seen {
             secret: "hush".into(),
