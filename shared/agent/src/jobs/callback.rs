@@ -7,6 +7,7 @@ use crate::jobs::Tempo;
 use crate::jobs::folder::{self, Folder};
 use protocol::job::{JobOrder, ReportReply, Say};
 use serde::Serialize;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use ureq::http::StatusCode;
 
@@ -20,6 +21,8 @@ const IDLE_FOR: Duration = Duration::from_secs(10);
 pub struct Callback {
     agent: ureq::Agent,
     folder: Folder,
+    /// How the last word went.
+    last: Mutex<String>,
 }
 
 /// What came of a word.
@@ -65,12 +68,23 @@ pub fn client(tempo: &Tempo, whole: Option<Duration>, silence: Option<Duration>)
         .into()
 }
 
+/// Why a request failed, without its address, which may hold a signature.
+pub fn reason(error: &ureq::Error) -> String {
+    use ureq::Error::{BodyStalled, ConnectionFailed, HostNotFound, Io, Timeout};
+    match error {
+        Io(error) => error.to_string(),
+        Timeout(_) | HostNotFound | ConnectionFailed | BodyStalled => error.to_string(),
+        _ => "the request failed".into(),
+    }
+}
+
 impl Callback {
     /// Of the job in this folder.
     pub fn new(folder: &Folder, tempo: &Tempo) -> Self {
         Self {
             agent: client(tempo, Some(tempo.report_within), None),
             folder: folder.clone(),
+            last: Mutex::default(),
         }
     }
 
@@ -93,6 +107,15 @@ impl Callback {
         }
     }
 
+    /// For operators, in the unit's journal, when it is something new.
+    fn note(&self, how: String) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last != how {
+            eprintln!("the callback: {how}");
+            *last = how;
+        }
+    }
+
     fn send(&self, order: &JobOrder, say: &Say) -> Answer {
         let fence = order.lease.fence;
         let callback = &order.start.callback;
@@ -105,9 +128,14 @@ impl Callback {
             .header("Authorization", format!("Bearer {}", callback.secret))
             .header("Content-Type", "application/json")
             .send(&body[..]);
-        let Ok(mut answer) = sent else {
-            return Answer::Away;
+        let mut answer = match sent {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.note(reason(&error));
+                return Answer::Away;
+            }
         };
+        self.note(format!("it answers {}", answer.status().as_u16()));
         match answer.status() {
             status if status.is_success() => {
                 let body = answer

@@ -108,7 +108,13 @@ impl Download {
             }
             let url = match self.url.take() {
                 Some(url) => Some(url),
-                None => self.ask()?,
+                None => {
+                    let asking = Instant::now();
+                    let url = self.ask()?;
+                    // The callback's absence is not the store's.
+                    heard += asking.elapsed();
+                    url
+                }
             };
             let of = self.sealed.size_bytes;
             let range = Range { from, to, of };
@@ -126,8 +132,10 @@ impl Download {
                     self.url = url;
                     return Ok(());
                 }
-                Got::Cut if heard.elapsed() >= self.line.tempo.store_away => return Err(away()),
-                Got::Cut => self.url = url,
+                Got::Cut { why } if heard.elapsed() >= self.line.tempo.store_away => {
+                    return Err(away(why));
+                }
+                Got::Cut { .. } => self.url = url,
                 Got::OtherLength => {
                     return Err(refused(
                         "object_damaged",

@@ -2,7 +2,7 @@
 //!
 //! Promise: a part is sent until the store has it under its checksum, or the upload fails. Each sender holds one part.
 
-use crate::fault::{Result, broken, unavailable};
+use crate::fault::{Result, broken, unavailable, with_detail};
 use crate::jobs::line::{Backoff, Line};
 use crate::jobs::store::{Put, Store};
 use protocol::AgentError;
@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// More than one, because a part waits for the store's answer at its end.
 const SENDERS: usize = 3;
+/// After so many failures without an answer, another URL is asked for.
+const TRIES_OF_A_URL: u32 = 3;
 /// How soon a sender without work sees that the job is to stop.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
@@ -136,21 +138,33 @@ impl Parts {
             mut url,
         } = ready;
         let mut backoff = Backoff::new(&self.line.tempo);
-        let mut refusals = 0;
-        let begin = Instant::now();
+        let (mut refusals, mut tries) = (0, 0u32);
+        let mut begin = Instant::now();
         loop {
             let to = match url.take() {
                 Some(url) => Some(url),
-                None => self.ask_for_urls(&part)?,
+                None => {
+                    let asking = Instant::now();
+                    let to = self.ask_for_urls(&part)?;
+                    // The callback's absence is not the store's.
+                    begin += asking.elapsed();
+                    to
+                }
             };
             let put = to
                 .as_ref()
                 .map_or(Put::Refused(0), |to| self.store.put(to, &bytes));
             match put {
                 Put::Stored { etag } => return Ok(PartSent { part, etag }),
-                Put::Again if begin.elapsed() >= self.line.tempo.store_away => return Err(away()),
-                // The URL may still be good.
-                Put::Again => url = to,
+                Put::Again { why } if begin.elapsed() >= self.line.tempo.store_away => {
+                    return Err(away(why));
+                }
+                // The URL may still be good. But a store that refuses one before it has read the part may close
+                // the connection, and then its "no" is never seen.
+                Put::Again { .. } => {
+                    tries += 1;
+                    url = to.filter(|_| !tries.is_multiple_of(TRIES_OF_A_URL));
+                }
                 Put::Expired | Put::Refused(_) if refusals < self.line.tempo.refusals => {
                     refusals += 1
                 }
@@ -194,11 +208,12 @@ impl Parts {
 }
 
 /// The store was away for too long.
-pub(super) fn away() -> AgentError {
-    unavailable(
+pub(super) fn away(why: String) -> AgentError {
+    let error = unavailable(
         "store_unreachable",
         "The backup store was not reached from this server for a long time. Check that the server may reach it over HTTPS.",
-    )
+    );
+    with_detail(error, why)
 }
 
 /// The store does not take or give this; 0 when the callback gave no address for it.

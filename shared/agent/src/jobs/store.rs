@@ -3,7 +3,7 @@
 //! Promise: every answer is one of a few kinds, each of which says what to do next; nothing waits without an end.
 
 use crate::jobs::Tempo;
-use crate::jobs::callback::client;
+use crate::jobs::callback::{client, reason};
 use protocol::job::Url;
 use std::io::Read;
 use std::time::Duration;
@@ -30,7 +30,10 @@ pub enum Put {
         etag: String,
     },
     /// Not now: the store is away, slow, overworked, or broke off.
-    Again,
+    Again {
+        /// For operators.
+        why: String,
+    },
     /// The URL is not good any more.
     Expired,
     /// It will not have this.
@@ -43,7 +46,10 @@ pub enum Got {
     /// All of it came.
     All,
     /// Some of it, or nothing: the store is away, slow, overworked, or broke off.
-    Cut,
+    Cut {
+        /// For operators.
+        why: String,
+    },
     /// The URL is not good any more.
     Expired,
     /// The object has another length than it should.
@@ -86,8 +92,12 @@ impl Store {
             .config()
             .timeout_global(self.within(bytes.len() as u64))
             .build();
-        let Ok(mut answer) = request.send(bytes) else {
-            return Put::Again;
+        let mut answer = match request.send(bytes) {
+            Ok(answer) => answer,
+            Err(error) => {
+                let why = reason(&error);
+                return Put::Again { why };
+            }
         };
         let etag = header(&answer, "etag");
         // Read to its end, so that the connection serves the next part.
@@ -99,10 +109,14 @@ impl Store {
         match answer.status() {
             status if status.is_success() => match (etag, rest) {
                 (Some(etag), Ok(_)) => Put::Stored { etag },
-                _ => Put::Again,
+                _ => Put::Again {
+                    why: "it broke off".into(),
+                },
             },
             StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Put::Expired,
-            status if is_passing(status) => Put::Again,
+            status if is_passing(status) => Put::Again {
+                why: status.to_string(),
+            },
             status => Put::Refused(status.as_u16()),
         }
     }
@@ -118,8 +132,12 @@ impl Store {
             request = request.header(name, value);
         }
         let request = request.config().timeout_global(self.within(wanted)).build();
-        let Ok(answer) = request.call() else {
-            return Got::Cut;
+        let answer = match request.call() {
+            Ok(answer) => answer,
+            Err(error) => {
+                let why = reason(&error);
+                return Got::Cut { why };
+            }
         };
         match answer.status() {
             StatusCode::PARTIAL_CONTENT => {
@@ -136,14 +154,19 @@ impl Store {
             }
             StatusCode::RANGE_NOT_SATISFIABLE => return Got::OtherLength,
             StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => return Got::Expired,
-            status if is_passing(status) => return Got::Cut,
+            status if is_passing(status) => {
+                let why = status.to_string();
+                return Got::Cut { why };
+            }
             status => return Got::Refused(status.as_u16()),
         }
         let before = into.len() as u64;
         let mut body = answer.into_body().into_reader().take(wanted);
         match body.read_to_end(into) {
             Ok(_) if into.len() as u64 - before == wanted => Got::All,
-            _ => Got::Cut,
+            _ => Got::Cut {
+                why: "it broke off".into(),
+            },
         }
     }
 }

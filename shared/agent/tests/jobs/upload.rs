@@ -75,6 +75,14 @@ fn an_expired_url_is_asked_for_again() {
 }
 
 #[test]
+fn a_url_that_is_refused_without_a_word_is_asked_for_again() {
+    let world = World::new();
+    world.seen().store_faults.extend([Fault::CloseAfter(0); 3]);
+    arrives(&world, PART);
+    assert_eq!(world.says("parts").len(), 2);
+}
+
+#[test]
 fn a_callback_that_is_away_while_parts_are_asked_for_is_waited_for() {
     let world = World::new();
     world.seen().callback_faults.extend([
@@ -118,6 +126,7 @@ fn a_store_that_stays_away_fails_the_upload_plainly() {
     world.seen().store_faults.extend([Fault::Status(503); 4000]);
     let error = upload(&world, &bytes(PART)).expect_err("away");
     assert_eq!(error.code, "store_unreachable");
+    assert!(error.detail.contains("503"), "{error:?}");
 }
 
 #[test]
