@@ -1,4 +1,4 @@
-//! Jobs: work that outlives the SSH session, reports to the callback, and is taken over rather than begun twice.
+//! Jobs: work that outlives the SSH connection, reports to the callback, and is taken over rather than begun twice.
 //!
 //! Promise: one worker a target, ever. A result is on the disk before it is told, and told until it is heard. Whatever
 //! point a job is killed at, the next start of it goes on from what the disk says.
@@ -89,4 +89,9 @@ pub fn as_io(error: AgentError) -> io::Error {
 /// The agent's error in one of `Read` or `Write`; absent when it came from elsewhere.
 pub fn carried(error: &io::Error) -> Option<AgentError> {
     Some(error.get_ref()?.downcast_ref::<Carried>()?.0.clone())
+}
+
+/// What a failed `write` or `read` of an object means; `other` says what it means when it came from elsewhere.
+pub fn meant(error: &io::Error, other: impl FnOnce(&io::Error) -> AgentError) -> AgentError {
+    carried(error).unwrap_or_else(|| other(error))
 }

@@ -1,4 +1,4 @@
-//! The systemd unit a job lives in: a named cgroup with a deadline, which outlives the SSH session.
+//! The systemd unit a job lives in: a named cgroup with a deadline, which outlives the SSH connection.
 //!
 //! Promise: a unit that was ended is gone with all it started before `end` returns. No secret is in its arguments or
 //! its environment, and what it runs is found by the path that an upgrade replaces.

@@ -4,12 +4,11 @@
 //! at most [`BUFFERS_LIMIT_BYTES`], however long the stream is and however long the store is away.
 
 use crate::fault::{Result, refused};
+use crate::jobs::as_io;
 use crate::jobs::line::Line;
 use crate::jobs::parts::Parts;
-use crate::jobs::{as_io, carried};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use protocol::AgentError;
 use protocol::job::{PARTS_LIMIT, Part, Say, Sealed};
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
@@ -160,11 +159,6 @@ impl Drop for Upload {
         drop(state);
         self.parts.changed.notify_all();
     }
-}
-
-/// What a failed `write` or `read` of an object means; `other` says what it means when it came from elsewhere.
-pub fn meant(error: &io::Error, other: impl FnOnce(&io::Error) -> AgentError) -> AgentError {
-    carried(error).unwrap_or_else(|| other(error))
 }
 
 #[cfg(test)]
