@@ -21,6 +21,7 @@ pub mod fault;
 pub mod files;
 pub mod host;
 pub mod install;
+pub mod jobs;
 pub mod lease;
 pub mod paths;
 pub mod probe;

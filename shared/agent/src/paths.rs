@@ -47,6 +47,11 @@ impl Paths {
         self.state().join("leases")
     }
 
+    /// One folder for each job.
+    pub fn jobs(&self) -> PathBuf {
+        self.state().join("jobs")
+    }
+
     /// The home of the user that SSH logs in.
     pub fn login_home(&self) -> PathBuf {
         self.at("var/lib/triphammer-login")

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 /// How often a job says that it lives: a cancel must reach it within ten seconds, and the reply brings it.
 pub const HEARTBEAT_SECONDS: u64 = 5;
-/// A report weighs at most this.
+/// A report weighs at most this, a [`Say::Complete`] left out.
 pub const REPORT_LIMIT_BYTES: usize = 256 * 1024;
+/// A [`Say::Complete`] names all parts, and 10,000 of them weigh up to this.
+pub const COMPLETE_LIMIT_BYTES: usize = 2 * 1024 * 1024;
 /// What a job may log; the rest is left out, and that is said.
 pub const LOG_LIMIT_BYTES: u64 = 50 * 1024 * 1024;
 /// URLs for so many parts are asked for at once.
