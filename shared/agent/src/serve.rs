@@ -157,10 +157,14 @@ fn change(paths: &Paths, lease: &Lease, call: &Call) -> Result<serde_json::Value
                 "A call that reads came to the wrong place.",
             ));
         }
+        Call::JobStart(_) | Call::FilesSwapBack(_) => {
+            return Err(refused("unknown_call", "This agent cannot do that yet."));
+        }
         Call::SiteInstall(asked) => return value(site::install::install(&mut work, asked)?),
         Call::DomainAttach(asked) => return value(domain::attach(&mut work, asked)?),
         Call::DatabaseCreate(asked) => database::create(&mut work, asked)?,
         Call::DatabaseDrop(asked) => database::drop(&mut work, asked)?,
+        Call::DatabaseSwapBack(asked) => database::swap_back(&mut work, asked)?,
         Call::SiteRemove(asked) => site::remove::remove(&mut work, asked)?,
         Call::DomainDetach(asked) => domain::detach(&mut work, asked)?,
         Call::ConfDirectoriesCreate(asked) => conf::create(&mut work, asked)?,
