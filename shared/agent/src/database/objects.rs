@@ -10,6 +10,9 @@ use crate::secret;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
+/// The client cuts a longer one off. 90 bits are as good as any password.
+const DELIMITER_LETTERS: usize = 15;
+
 /// What kind of thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -232,12 +235,12 @@ impl Object {
             events: Events::Keep,
         };
         let text = Script::one(&self.text, &self.sql_mode, keep)?;
-        let end = secret::letters(32).replace('-', "x");
+        let end = secret::letters(DELIMITER_LETTERS).replace('-', "x");
         let mut script = String::new();
         // A routine remembers its database's collation of that time.
         let other = !self.database.is_empty() && self.database != collation;
         if other {
-            script.push_str(&format!("ALTER DATABASE COLLATE '{}';\n", self.database));
+            script.push_str(&format!("ALTER DATABASE DEFAULT COLLATE '{}';\n", self.database));
         }
         if self.kind != Kind::PackageBody {
             script.push_str(&format!(
@@ -258,7 +261,7 @@ impl Object {
         script.extend_from_slice(&text);
         script.extend_from_slice(format!("\n{end}\nDELIMITER ;\n").as_bytes());
         if other {
-            script.extend_from_slice(format!("ALTER DATABASE COLLATE '{collation}';\n").as_bytes());
+            script.extend_from_slice(format!("ALTER DATABASE DEFAULT COLLATE '{collation}';\n").as_bytes());
         }
         Ok(script)
     }

@@ -527,3 +527,18 @@ fn is_sign(byte: u8) -> bool {
 fn is_sandbox(line: &[u8]) -> bool {
     line.starts_with(b"/*!999999\\-") || line.starts_with(b"/*M!999999\\-")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dbg() {
+        let c = Changes { definer: Definer::Be("`a`@`b`".into()), collations: BTreeSet::new(), events: Events::Keep };
+        let t = Script::one(b"CREATE DEFINER=`root`@`localhost` FUNCTION `f`(a TEXT) RETURNS int(11)\n    DETERMINISTIC\nRETURN 'a\\'b'", "", c).expect("ok");
+        println!("{}", String::from_utf8_lossy(&t));
+        let c = Changes { definer: Definer::Keep, collations: BTreeSet::new(), events: Events::Keep };
+        let t = Script::one(&t, "", c).expect("ok");
+        println!("{}", String::from_utf8_lossy(&t));
+    }
+}

@@ -24,7 +24,7 @@ CREATE TABLE ours (a INT) ENGINE=Aria; INSERT INTO ours VALUES (1);
 CREATE TABLE ft (id INT PRIMARY KEY, t TEXT, FULLTEXT KEY (t)) ENGINE=InnoDB; INSERT INTO ft VALUES (1, 'words');
 CREATE TABLE parts (id INT PRIMARY KEY, y INT) PARTITION BY HASH (id) PARTITIONS 3; INSERT INTO parts VALUES (1, 1), (2, 2);
 CREATE TABLE `select` (`from` INT, `a``b` INT, `c"d` INT); INSERT INTO `select` VALUES (1, 2, 3);
-CREATE TABLE `odd - na/me.é😺`(a INT) ; CREATE TABLE `back``tick``` (a INT); INSERT INTO `back``tick``` VALUES (7);
+CREATE TABLE `odd - na/me.éЖ`(a INT) ; CREATE TABLE `back``tick``` (a INT); INSERT INTO `back``tick``` VALUES (7);
 CREATE TABLE `CREATE TABLE ``x``` (a INT); CREATE TABLE zero_id (id INT PRIMARY KEY AUTO_INCREMENT);
 SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO'; INSERT INTO zero_id VALUES (0); SET sql_mode = '';
 CREATE SEQUENCE numbers START WITH 7 INCREMENT BY 3; SELECT NEXTVAL(numbers), NEXTVAL(numbers);
@@ -46,8 +46,8 @@ SET sql_mode = ''//
 CREATE DEFINER=`shop_ab`@`localhost` TRIGGER before_child BEFORE INSERT ON children FOR EACH ROW BEGIN INSERT INTO log (t) VALUES (CONCAT('first ', NEW.id)); END//
 CREATE DEFINER=`shop_ab`@`localhost` TRIGGER a_second BEFORE INSERT ON children FOR EACH ROW FOLLOWS before_child INSERT INTO log (t) VALUES ('second')//
 CREATE DEFINER=`shop_ab`@`localhost` TRIGGER `odd;``name` AFTER DELETE ON `select` FOR EACH ROW SET @x = OLD.`from`//
-CREATE DEFINER=`shop_ab`@`localhost` EVENT daily ON SCHEDULE EVERY 1 DAY STARTS '2040-01-01 00:00:00' COMMENT 'DISABLE' DO BEGIN DELETE FROM log WHERE id = -1; END//
-CREATE DEFINER=`shop_ab`@`localhost` EVENT asleep ON SCHEDULE EVERY 1 HOUR STARTS '2040-01-01 00:00:00' DISABLE DO DELETE FROM log WHERE id = -2//
+CREATE DEFINER=`shop_ab`@`localhost` EVENT daily ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01 00:00:00' COMMENT 'DISABLE' DO BEGIN DELETE FROM log WHERE id = -1; END//
+CREATE DEFINER=`shop_ab`@`localhost` EVENT asleep ON SCHEDULE EVERY 1 HOUR STARTS '2037-01-01 00:00:00' DISABLE DO DELETE FROM log WHERE id = -2//
 DELIMITER ;
 CREATE DEFINER=`shop_ab`@`localhost` VIEW with_function AS SELECT twice(id) AS t FROM parents;
 "#;
@@ -74,7 +74,7 @@ pub fn disturb(host: &Host) {
         "SET foreign_key_checks = 0; DROP TABLE `select`, dates; DELETE FROM parents WHERE id = 1; \
          DROP VIEW a_first, with_function; DROP FUNCTION twice; DROP TRIGGER before_child; DROP EVENT daily; \
          CREATE DEFINER=root@localhost PROCEDURE other() SELECT 1; CREATE TABLE a_first (a INT); INSERT INTO a_first VALUES (1), (2); \
-         CREATE TABLE brand_new (id INT PRIMARY KEY, p INT, FOREIGN KEY fk_named (p) REFERENCES parents (id)); \
+         CREATE TABLE brand_new (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES parents (id)); \
          CREATE DEFINER=root@localhost TRIGGER other_trigger AFTER INSERT ON brand_new FOR EACH ROW SET @y = 1; \
          CREATE DEFINER=root@localhost VIEW other_view AS SELECT * FROM brand_new;",
     );
