@@ -240,7 +240,10 @@ impl Object {
         // A routine remembers its database's collation of that time.
         let other = !self.database.is_empty() && self.database != collation;
         if other {
-            script.push_str(&format!("ALTER DATABASE DEFAULT COLLATE '{}';\n", self.database));
+            script.push_str(&format!(
+                "ALTER DATABASE DEFAULT COLLATE '{}';\n",
+                self.database
+            ));
         }
         if self.kind != Kind::PackageBody {
             script.push_str(&format!(
@@ -261,7 +264,9 @@ impl Object {
         script.extend_from_slice(&text);
         script.extend_from_slice(format!("\n{end}\nDELIMITER ;\n").as_bytes());
         if other {
-            script.extend_from_slice(format!("ALTER DATABASE DEFAULT COLLATE '{collation}';\n").as_bytes());
+            script.extend_from_slice(
+                format!("ALTER DATABASE DEFAULT COLLATE '{collation}';\n").as_bytes(),
+            );
         }
         Ok(script)
     }

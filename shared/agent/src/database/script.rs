@@ -534,10 +534,18 @@ mod tests {
 
     #[test]
     fn dbg() {
-        let c = Changes { definer: Definer::Be("`a`@`b`".into()), collations: BTreeSet::new(), events: Events::Keep };
+        let c = Changes {
+            definer: Definer::Be("`a`@`b`".into()),
+            collations: BTreeSet::new(),
+            events: Events::Keep,
+        };
         let t = Script::one(b"CREATE DEFINER=`root`@`localhost` FUNCTION `f`(a TEXT) RETURNS int(11)\n    DETERMINISTIC\nRETURN 'a\\'b'", "", c).expect("ok");
         println!("{}", String::from_utf8_lossy(&t));
-        let c = Changes { definer: Definer::Keep, collations: BTreeSet::new(), events: Events::Keep };
+        let c = Changes {
+            definer: Definer::Keep,
+            collations: BTreeSet::new(),
+            events: Events::Keep,
+        };
         let t = Script::one(&t, "", c).expect("ok");
         println!("{}", String::from_utf8_lossy(&t));
     }
