@@ -1,6 +1,6 @@
 //! What a site's database may hold, and comes back whole.
 
-use crate::fixture::{Host, SHOP};
+use crate::fixture::{Host, SHOP, assert_same};
 
 /// One of everything that is known to be lost on the way somewhere.
 pub const EVERYTHING: &str = r#"
@@ -91,9 +91,9 @@ fn all_a_database_may_hold_survives_a_restore() {
     assert_ne!(before, disturbed);
     let restored = host.put(&dump).expect("restored");
     assert_eq!(restored.notes, Vec::<String>::new());
-    assert_eq!(host.picture(), before);
+    assert_same(&host.picture(), &before, "");
     host.back();
-    assert_eq!(host.picture(), disturbed);
+    assert_same(&host.picture(), &disturbed, "");
     host.assert_clean();
 }
 
@@ -140,9 +140,9 @@ fn an_empty_database_is_dumped_and_restored() {
     fill(&host);
     let full = host.picture();
     assert_eq!(host.put(&dump).expect("restored").tables, 0);
-    assert_eq!(host.picture(), empty);
+    assert_same(&host.picture(), &empty, "");
     host.back();
-    assert_eq!(host.picture(), full);
+    assert_same(&host.picture(), &full, "");
 }
 
 #[test]
@@ -199,8 +199,8 @@ fn the_charset_of_the_database_itself_is_kept() {
     let dump = host.dump(SHOP);
     assert!(host.dump_text(SHOP).contains("ALTER DATABASE `shop_ab`"));
     host.put(&dump).expect("restored");
-    assert_eq!(host.picture(), before);
+    assert_same(&host.picture(), &before, "");
     host.back();
-    assert_eq!(host.picture(), before);
+    assert_same(&host.picture(), &before, "");
     host.assert_clean();
 }

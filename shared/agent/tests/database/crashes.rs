@@ -4,7 +4,7 @@
 //! back with the old side exactly as it was.
 
 use crate::content::{disturb, fill};
-use crate::fixture::{DEPLOYMENT, Host, SHOP, lease, put};
+use crate::fixture::{DEPLOYMENT, Host, SHOP, assert_same, lease, put};
 use agent::database::{Restore, Server};
 use agent::fault::{Result, broken};
 use agent::paths::Paths;
@@ -81,7 +81,7 @@ impl World {
         let host = self.host.borrow();
         host.put(&self.dump)
             .unwrap_or_else(|error| panic!("{when}: {error:?}"));
-        assert_eq!(host.picture(), self.new, "{when}");
+        assert_same(&host.picture(), &self.new, when);
     }
 
     fn assert_old_by_way_back(&self, when: &str) {
@@ -89,7 +89,7 @@ impl World {
         host.restore()
             .swap_back()
             .unwrap_or_else(|error| panic!("{when}: {error:?}"));
-        assert_eq!(host.picture(), self.old, "{when}");
+        assert_same(&host.picture(), &self.old, when);
         host.assert_clean();
     }
 }
@@ -195,7 +195,7 @@ fn a_server_that_dies_in_the_load_leaves_the_site_as_it_was() {
     let world = World::up();
     {
         let host = world.host.borrow();
-        host.script(SHOP, "CREATE TABLE big (id INT PRIMARY KEY AUTO_INCREMENT, t TEXT); INSERT INTO big (t) SELECT REPEAT(CONCAT('hush ', seq), 400) FROM seq_1_to_20000;");
+        host.script(SHOP, "CREATE TABLE big (id INT PRIMARY KEY AUTO_INCREMENT, t TEXT); INSERT INTO big SELECT seq, REPEAT(CONCAT('hush ', seq), 400) FROM seq_1_to_20000;");
     }
     let dump = world.host.borrow().dump(SHOP);
     let before = world.host.borrow().picture();
@@ -229,7 +229,7 @@ fn a_server_that_dies_in_the_load_leaves_the_site_as_it_was() {
             );
             world.host.borrow_mut().start_again();
         }
-        assert_eq!(world.host.borrow().picture(), before);
+        assert_same(&world.host.borrow().picture(), &before, "");
         assert_eq!(
             restore.swap().expect_err("not loaded").code,
             "restore_not_loaded"
@@ -238,7 +238,7 @@ fn a_server_that_dies_in_the_load_leaves_the_site_as_it_was() {
     let host = world.host.borrow();
     host.put(&dump).expect("a repeat");
     host.back();
-    assert_eq!(host.picture(), before);
+    assert_same(&host.picture(), &before, "");
     host.assert_clean();
 }
 

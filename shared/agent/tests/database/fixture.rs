@@ -275,6 +275,9 @@ fn start(root: &Path, options: &[String]) -> Child {
             "--innodb-buffer-pool-size=48M",
             "--innodb-log-file-size=16M",
             "--performance-schema=OFF",
+            // Processes are killed here and never the machine: what the kernel has is safe.
+            "--innodb-flush-log-at-trx-commit=2",
+            "--debug-no-sync",
         ])
         .arg(format!("--datadir={}", root.join("data").display()))
         .arg(format!("--socket={}", run.join("sock").display()))
@@ -306,4 +309,15 @@ pub fn put(restore: &Restore<'_>, dump: &[u8]) -> Result<DatabaseRestored> {
 /// Packed as a dump is stored.
 pub fn packed(text: &str) -> Vec<u8> {
     zstd::encode_all(text.as_bytes(), 3).expect("packed")
+}
+
+/// The same text, or the first line that is not.
+pub fn assert_same(left: &str, right: &str, when: &str) {
+    let differ = left.lines().zip(right.lines()).find(|(a, b)| a != b);
+    assert!(
+        left == right,
+        "{when}: {differ:?}, {} and {} lines",
+        left.lines().count(),
+        right.lines().count()
+    );
 }

@@ -3,7 +3,7 @@
 //! Rule held: a repeat finds its work done, the way back names what it drops, and another deployment's things stay.
 
 use crate::content::fill;
-use crate::fixture::{Host, SHOP, lease, packed, put};
+use crate::fixture::{Host, SHOP, assert_same, lease, packed, put};
 use agent::database::Restore;
 use std::ops::ControlFlow;
 
@@ -33,7 +33,7 @@ fn rows_written_since_the_swap_are_counted_and_named() {
             "posts: 3 rows written since the restore were dropped",
         ]
     );
-    assert_eq!(host.picture(), before);
+    assert_same(&host.picture(), &before, "");
     host.assert_clean();
     assert!(!host.back().changed);
 }
@@ -59,11 +59,11 @@ fn cleaned_up_the_new_side_stays_and_nothing_lies_beside() {
     let restored = host.picture();
     assert!(host.restore().clean_up().expect("cleaned up").changed);
     assert!(!host.restore().clean_up().expect("a repeat").changed);
-    assert_eq!(host.picture(), restored);
+    assert_same(&host.picture(), &restored, "");
     host.assert_clean();
     // Nothing is left to swap back to, and that is no failure.
     assert!(!host.back().changed);
-    assert_eq!(host.picture(), restored);
+    assert_same(&host.picture(), &restored, "");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn another_deployments_restore_is_left_alone_and_a_later_one_takes_over() {
     let theirs = Restore::new(&host.server, &host.paths, &other, SHOP).expect("a name");
     assert!(!theirs.swap_back().expect("not theirs").changed);
     assert!(!theirs.clean_up().expect("not theirs").changed);
-    assert_eq!(host.picture(), restored);
+    assert_same(&host.picture(), &restored, "");
     let notes = put(
         &theirs,
         &packed("CREATE TABLE x (a INT);\n-- Dump completed\n"),
@@ -89,7 +89,7 @@ fn another_deployments_restore_is_left_alone_and_a_later_one_takes_over() {
     );
     assert!(!host.back().changed);
     theirs.swap_back().expect("back");
-    assert_eq!(host.picture(), restored);
+    assert_same(&host.picture(), &restored, "");
     host.assert_clean();
 }
 
@@ -183,7 +183,7 @@ fn a_cancelled_load_ends_at_once_and_leaves_the_site_alone() {
         .load(&mut &dump[..], 10, &mut |_| ControlFlow::Break(()))
         .expect_err("cancelled");
     assert_eq!(error.code, "cancelled");
-    assert_eq!(host.picture(), before);
+    assert_same(&host.picture(), &before, "");
     host.back();
     host.assert_clean();
 }
@@ -214,6 +214,6 @@ fn a_query_that_runs_long_stops_the_swap_and_not_the_site() {
         host.sql(&format!("KILL {};", id.trim()));
     });
     host.back();
-    assert_eq!(host.picture(), before);
+    assert_same(&host.picture(), &before, "");
     host.assert_clean();
 }
