@@ -258,7 +258,6 @@ fn written(error: &io::Error) -> AgentError {
 
 /// What the dump client complains of: `Got error: 1049: …`, `Error 2013: …`, `Couldn't execute '…': … (1356)`. Only numbers are kept.
 fn complaint(errors: &str, status: &str) -> AgentError {
-    eprintln!("DBG {errors}");
     let number = |text: &str| -> Option<u32> {
         let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
         digits.parse().ok()

@@ -13,7 +13,6 @@ mod restore;
 mod script;
 mod server;
 mod sessions;
-mod statement;
 mod swap;
 mod tables;
 

@@ -4,8 +4,12 @@
 //! another server, no client command, no collation this server lacks. Constant memory, whatever the length of a row.
 //! The loader's rights are the wall; this gives the clear word before anybody runs into it.
 
-use super::statement::{Next, Statement};
+mod changes;
+mod statement;
+
 use crate::fault::{Result, refused};
+pub use changes::{Changes, Definer, Events};
+use statement::{Next, Statement};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
@@ -15,39 +19,6 @@ const WORD_LIMIT: usize = 128;
 const LINE_LIMIT: usize = 64;
 /// The last line of a whole dump, with or without its date.
 const COMPLETED: &[u8] = b"-- Dump completed";
-
-/// What is done with the definers that a script names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Definer {
-    /// As they are.
-    Keep,
-    /// Left out: whoever runs the script is the definer.
-    Strip,
-    /// This account, as SQL takes it.
-    Be(String),
-}
-
-/// What is done with events.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Events {
-    /// As they are.
-    Keep,
-    /// Made disabled, and remembered: none must run beside the live site.
-    Sleep,
-    /// Made enabled.
-    Wake,
-}
-
-/// What is changed on the way.
-#[derive(Debug, Clone)]
-pub struct Changes {
-    /// Of views, triggers, routines and events.
-    pub definer: Definer,
-    /// Collations that the server has; empty for no look at them.
-    pub collations: BTreeSet<String>,
-    /// Whether they run.
-    pub events: Events,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -235,6 +206,9 @@ impl Script {
     /// The first line is left out when it only switches the client's sandbox on: older clients stop at it.
     fn sandbox(&mut self, rest: &[u8], last: bool) -> ControlFlow<(), usize> {
         let mut length = 0;
+        if rest == b"/" && !last {
+            return ControlFlow::Break(());
+        }
         if rest.starts_with(b"/*") {
             match rest.iter().take(LINE_LIMIT).position(|b| *b == b'\n') {
                 Some(end) if is_sandbox(&rest[..end]) => length = end + 1,
@@ -379,35 +353,12 @@ impl Script {
         Ok(ControlFlow::Continue(length))
     }
 
-    /// A collation of another server, as the nearest one of this.
     fn collation(&mut self, word: &[u8]) -> Option<&'static str> {
-        if self.changes.collations.is_empty() || !self.statement.after_collate() {
+        if !self.statement.after_collate() {
             return None;
         }
-        let name = String::from_utf8_lossy(word).to_ascii_lowercase();
-        if self.changes.collations.contains(&name) {
-            return None;
-        }
-        // Case or accents that counted must go on counting, or a unique key would find twins.
-        let exact = name.ends_with("_bin") || name.ends_with("_cs");
-        let nearest = match (
-            name.starts_with("utf8mb4_"),
-            name.starts_with("utf8"),
-            exact,
-        ) {
-            (true, _, true) => "utf8mb4_bin",
-            (true, _, false) => "utf8mb4_unicode_520_ci",
-            (false, true, true) => "utf8_bin",
-            (false, true, false) => "utf8_unicode_520_ci",
-            (false, false, _) => return None,
-        };
-        let safe: String = name
-            .chars()
-            .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
-            .collect();
-        self.notes.insert(format!(
-            "this server has no collation {safe}: {nearest} is used instead"
-        ));
+        let (note, nearest) = self.changes.nearest(word)?;
+        self.notes.insert(note);
         Some(nearest)
     }
 
@@ -529,107 +480,4 @@ fn is_sandbox(line: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn changes(definer: Definer) -> Changes {
-        Changes {
-            definer,
-            collations: BTreeSet::from(["utf8mb4_bin".to_string()]),
-            events: Events::Sleep,
-        }
-    }
-
-    /// Read in pieces of this length.
-    fn read(dump: &str, length: usize) -> Result<String> {
-        let mut script = Script::dump(changes(Definer::Strip));
-        let (mut all, mut some) = (Vec::new(), Vec::new());
-        for piece in dump.as_bytes().chunks(length) {
-            script.feed(piece)?;
-            script.take(&mut some);
-            all.append(&mut some);
-        }
-        script.end()?;
-        script.take(&mut some);
-        all.append(&mut some);
-        Ok(String::from_utf8(all).expect("text"))
-    }
-
-    #[test]
-    fn wherever_it_is_cut_a_dump_reads_the_same() {
-        let dump = "/*M!999999\\- enable the sandbox mode */ \n-- a 'comment\nCREATE TABLE `a``;b` (t TEXT COLLATE utf8mb4_0900_ai_ci) /* ; */;\n\
-            INSERT INTO `t` VALUES ('it''s \\'; DEFINER=`a`@`b`', -5, 0xAB, '\n-- Dump completed');\n\
-            /*!50001 CREATE*/ /*!50017 DEFINER=`ro``ot`@`%`*/ /*!50003 VIEW `v` AS select 1 */;\n\
-            DELIMITER ;;\nCREATE DEFINER=a@localhost EVENT `e` ON SCHEDULE EVERY 1 DAY ENABLE DO BEGIN SELECT 1; SELECT 'ENABLE'; END ;;\nDELIMITER ;\n\
-            ALTER DATABASE `shop` CHARACTER SET utf8mb4;\nSET sql_mode = 'NO_BACKSLASH_ESCAPES';\nINSERT INTO t VALUES ('\\');\n-- Dump completed\n";
-        let whole = read(dump, dump.len()).expect("read");
-        for length in 1..80 {
-            assert_eq!(read(dump, length).expect("read"), whole, "{length}");
-        }
-        for part in [
-            "TEXT COLLATE utf8mb4_unicode_520_ci)",
-            "('it''s \\'; DEFINER=`a`@`b`', -5, 0xAB, '\n-- Dump completed');",
-            "/*!50001 CREATE*/ /*!50017 */ /*!50003 VIEW `v`",
-            "CREATE  EVENT `e` ON SCHEDULE EVERY 1 DAY DISABLE DO BEGIN SELECT 1; SELECT 'ENABLE'; END ;;",
-            "ALTER DATABASE  CHARACTER SET utf8mb4;",
-        ] {
-            assert!(whole.contains(part), "{part} in {whole}");
-        }
-        assert!(!whole.contains("999999") && !whole.contains("a 'comment"));
-    }
-
-    #[test]
-    fn the_last_line_counts_only_where_it_is_the_last() {
-        for cut in [
-            "",
-            "CREATE TABLE t (a INT);\n",
-            "-- Dump completed\nSET @a = 1;\n",
-            "INSERT INTO t VALUES ('\n-- Dump completed\n",
-            "/* \n-- Dump completed\n",
-        ] {
-            assert_eq!(
-                read(cut, 7).expect_err("cut").code,
-                "dump_incomplete",
-                "{cut}"
-            );
-        }
-        for whole in [
-            "-- Dump completed",
-            "SET @a = 1;\n\n-- Dump completed on 2026-01-01  1:02:03\n\n",
-        ] {
-            assert!(read(whole, 7).is_ok(), "{whole}");
-        }
-    }
-
-    #[test]
-    fn a_statement_in_which_the_client_could_see_a_command_is_not_made() {
-        let one = |text: &str, mode: &str| {
-            Script::one(
-                text.as_bytes(),
-                mode,
-                changes(Definer::Be("`s`@`h`".into())),
-            )
-        };
-        let made = one("CREATE DEFINER=`a`@`b` PROCEDURE `p`() SELECT '\\C'", "").expect("made");
-        assert_eq!(
-            made,
-            b"CREATE DEFINER=`s`@`h`  PROCEDURE `p`() SELECT '\\C'"
-        );
-        assert!(
-            one(
-                "CREATE PROCEDURE p() SELECT 1 /*!99999 '*/ ' \\C gbk ' */ '",
-                ""
-            )
-            .is_err()
-        );
-        assert!(
-            one(
-                "CREATE PROCEDURE p() SELECT 'a\\' \\C gbk",
-                "NO_BACKSLASH_ESCAPES"
-            )
-            .is_err()
-        );
-        assert!(one("CREATE VIEW v AS SELECT 1; DROP DATABASE other", "").is_err());
-        assert!(one("CREATE VIEW v AS SELECT 'open", "").is_err());
-    }
-}
+mod tests;
