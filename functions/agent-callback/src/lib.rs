@@ -8,13 +8,14 @@ mod objects;
 use backups::{Store, StoreError};
 use domain::lifecycle::Snapshot;
 use domain::{DeploymentId, DeploymentStatus, Job, Progress, StepError, StepStatus, TeamId};
+use kit::Cloud;
 use kit::job::{Heard, at_work, ended, hash, progressed};
 use kit::machines::Machines;
-use kit::Cloud;
 use lambda_http::http::{Method, StatusCode, header};
 use lambda_http::{Body, Request, RequestExt, Response};
 use protocol::job::{
-    LOG_LIMIT_BYTES, LogLine, REPORT_LIMIT_BYTES, Report, ReportReply, Say, Stream,
+    COMPLETE_LIMIT_BYTES, LOG_LIMIT_BYTES, LogLine, REPORT_LIMIT_BYTES, Report, ReportReply, Say,
+    Stream,
 };
 use records::{JobKey, LogChunk, RecordsError};
 
@@ -131,7 +132,10 @@ impl Callback {
     /// Answer one request.
     pub async fn answer(&self, request: Request) -> Response<Body> {
         let (status, body) = match self.heard(&request).await {
-            Ok(reply) => (StatusCode::OK, serde_json::to_string(&reply).unwrap_or_default()),
+            Ok(reply) => (
+                StatusCode::OK,
+                serde_json::to_string(&reply).unwrap_or_default(),
+            ),
             Err(refused) => (refused.into(), String::new()),
         };
         let mut response = Response::new(Body::from(body));
@@ -146,7 +150,7 @@ impl Callback {
             .filter(|_| request.method() == Method::POST)
             .ok_or(Refused::NotFound)?;
         let body = request.body().as_ref();
-        if body.len() > REPORT_LIMIT_BYTES {
+        if body.len() > COMPLETE_LIMIT_BYTES {
             return Err(Refused::TooLarge);
         }
         let secret = request
@@ -165,6 +169,9 @@ impl Callback {
             return Err(Refused::Unauthorized);
         }
         let report: Report = serde_json::from_slice(body).map_err(|_| Refused::BadRequest)?;
+        if body.len() > REPORT_LIMIT_BYTES && !matches!(report.say, Say::Complete { .. }) {
+            return Err(Refused::TooLarge);
+        }
         if report.fence != job.fence {
             return Err(Refused::Unauthorized);
         }

@@ -79,7 +79,10 @@ impl Callback {
             .complete(&object.key, upload_id, parts, sealed.size_bytes)
             .await?;
         let records = &self.cloud.records;
-        if records.job_object_complete(of, name, &sealed.sha256).await? {
+        if records
+            .job_object_complete(of, name, &sealed.sha256)
+            .await?
+        {
             Ok(())
         } else {
             Err(Refused::Gone)

@@ -5,7 +5,8 @@
 use crate::auth::Caller;
 use crate::problem::ApiError;
 use domain::{
-    Backup, BackupId, BackupParent, BackupPlan, BackupReason, BackupScope, Deployment, DeploymentId, LockKey, SCHEMA, SecretId, Server, ServerStatus, Site, SiteStatus, TargetKind,
+    Backup, BackupId, BackupParent, BackupPlan, BackupReason, BackupScope, Deployment,
+    DeploymentId, LockKey, SCHEMA, SecretId, Server, ServerStatus, Site, SiteStatus, TargetKind,
     TargetRef,
 };
 use kit::{Cloud, draft};

@@ -59,7 +59,9 @@ pub fn written(backup: &BackupPlan, objects: &[&str], gives: &str) -> JobOrder {
 pub fn files(backup: &BackupPlan, site: &str, order: &mut JobOrder) -> Files {
     if let Some(parent) = &backup.parent {
         let manifest = JobObject::read(&parent.manifest_key);
-        order.objects.insert("parent_manifest".to_string(), manifest);
+        order
+            .objects
+            .insert("parent_manifest".to_string(), manifest);
     }
     Files {
         site: site.to_string(),

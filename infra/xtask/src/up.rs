@@ -83,7 +83,10 @@ pub fn parameters(endpoint: &str) -> Vec<(&'static str, String)> {
     let servers = endpoint.replacen("127.0.0.1", SERVERS_ADDRESS, 1);
     vec![
         ("LiveUrl", live_url(endpoint)),
-        ("CallbackUrl", format!("{servers}/_aws/execute-api/0000cafe/$default")),
+        (
+            "CallbackUrl",
+            format!("{servers}/_aws/execute-api/0000cafe/$default"),
+        ),
         ("ArchivesUrl", servers),
         ("WordPressSource", WORDPRESS_SOURCE.to_string()),
         ("SiteDomain", "{ip}.sslip.io".to_string()),

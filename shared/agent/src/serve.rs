@@ -8,7 +8,7 @@ use crate::host::Work;
 use crate::jobs::unit::Systemd;
 use crate::paths::Paths;
 use crate::processes::ProcessId;
-use crate::{conf, database, domain, facts, jobs, lease, probe, run, site};
+use crate::{conf, database, domain, facts, jobs, lease, probe, restore, run, site};
 use protocol::{Call, Lease, MESSAGE_LIMIT_BYTES, PROTOCOL_VERSION, Reply, Request, VersionReply};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -166,8 +166,9 @@ fn change(paths: &Paths, lease: &Lease, call: &Call) -> Result<serde_json::Value
         Call::DomainDetach(asked) => domain::detach(&mut work, asked)?,
         Call::ConfDirectoriesCreate(asked) => conf::create(&mut work, asked)?,
         Call::ConfDirectoriesRemove(asked) => conf::remove(&mut work, asked)?,
-        Call::DatabaseSwapBack(asked) => jobs::work::database_swap_back(&mut work, asked)?,
-        Call::FilesSwapBack(asked) => jobs::work::files_swap_back(&mut work, asked)?,
+        Call::DatabaseSwapBack(asked) => restore::database_back(&mut work, asked)?,
+        Call::FilesSwapBack(asked) => restore::files_back(&mut work, asked)?,
+        Call::RestoreDiscard(asked) => restore::discard(&mut work, asked)?,
     }
     value(work.changed())
 }

@@ -47,11 +47,10 @@ pub enum StoreError {
 impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Unavailable(_) => StepError::unavailable(
-                "store_unavailable",
-                "The store of backups is away for now.",
-            )
-            .caused_by(error),
+            StoreError::Unavailable(_) => {
+                StepError::unavailable("store_unavailable", "The store of backups is away for now.")
+                    .caused_by(error)
+            }
             StoreError::Differs(what) => StepError::refused("object_differs", what.clone()),
             StoreError::NotFound => StepError::refused(
                 "object_missing",
@@ -166,7 +165,8 @@ impl Store {
         for sent in parts {
             let found = stored.get(&sent.part.number);
             let same = found.is_some_and(|(size, etag)| {
-                *size == sent.part.size_bytes && etag.trim_matches('"') == sent.etag.trim_matches('"')
+                *size == sent.part.size_bytes
+                    && etag.trim_matches('"') == sent.etag.trim_matches('"')
             });
             if !same {
                 return Err(StoreError::Differs(format!(
@@ -218,7 +218,9 @@ impl Store {
             .send();
         while let Some(page) = pages.next().await {
             for part in page.map_err(fault)?.parts() {
-                let number = part.part_number().and_then(|number| u32::try_from(number).ok());
+                let number = part
+                    .part_number()
+                    .and_then(|number| u32::try_from(number).ok());
                 let size = part.size().and_then(|size| u64::try_from(size).ok());
                 if let (Some(number), Some(size), Some(etag)) = (number, size, part.e_tag()) {
                     found.insert(number, (size, etag.to_string()));
@@ -244,7 +246,9 @@ impl Store {
             .send()
             .await
             .map_err(fault)?;
-        let size = head.content_length().and_then(|size| u64::try_from(size).ok());
+        let size = head
+            .content_length()
+            .and_then(|size| u64::try_from(size).ok());
         if size != Some(size_bytes) {
             return Err(StoreError::Differs(format!(
                 "The object has {} bytes in the store, not {size_bytes}.",
@@ -292,7 +296,9 @@ impl Store {
             .send()
             .await;
         match head.map_err(fault) {
-            Ok(head) => Ok(head.content_length().and_then(|size| u64::try_from(size).ok())),
+            Ok(head) => Ok(head
+                .content_length()
+                .and_then(|size| u64::try_from(size).ok())),
             Err(StoreError::NotFound) => Ok(None),
             Err(error) => Err(error),
         }

@@ -131,11 +131,7 @@ mod tests {
     #[test]
     fn a_job_begun_again_goes_on_with_its_upload_and_with_no_other() {
         let mut first = Job::begun("archive_files", 1, "t1", "h1".into(), order("a"), None);
-        first
-            .objects
-            .get_mut("files")
-            .expect("an object")
-            .upload_id = Some("u1".into());
+        first.objects.get_mut("files").expect("an object").upload_id = Some("u1".into());
         let again = Job::begun(
             "archive_files",
             2,

@@ -21,7 +21,9 @@ pub use deployment::{
     Actor, ActorKind, Deployment, DeploymentStep, Failure, Progress, StepKind, TargetRef,
 };
 pub use error::{ErrorKind, StepError};
-pub use ids::{BackupId, DeploymentId, SecretId, ServerId, SiteId, TeamId, TokenId, WebhookEndpointId};
+pub use ids::{
+    BackupId, DeploymentId, SecretId, ServerId, SiteId, TeamId, TokenId, WebhookEndpointId,
+};
 pub use job::{Access, JOB_DONE, Job, JobObject, JobOrder};
 pub use scope::{Role, Scope};
 pub use state::{

@@ -6,7 +6,9 @@
 use crate::errors::Wire;
 use crate::{At, Cloud, StepError};
 use domain::lifecycle::{self, Change, End, Snapshot};
-use domain::{DeploymentId, ErrorKind, Failure, Job, JobOrder, Progress, StepKind, StepStatus, TeamId};
+use domain::{
+    DeploymentId, ErrorKind, Failure, Job, JobOrder, Progress, StepKind, StepStatus, TeamId,
+};
 use lambda_runtime::Diagnostic;
 use protocol::job::{Callback, JobResult};
 use protocol::{AgentError, AgentErrorKind};
@@ -72,7 +74,10 @@ impl At {
         Ok(Ticket {
             job: format!("{}.{step}", self.deployment_id),
             callback: Callback {
-                url: format!("{base}/agent/jobs/{}/{}/{step}", self.team, self.deployment_id),
+                url: format!(
+                    "{base}/agent/jobs/{}/{}/{step}",
+                    self.team, self.deployment_id
+                ),
                 secret,
             },
             resumed: earlier.is_some(),
@@ -87,9 +92,9 @@ pub fn hash(secret: &str) -> String {
 
 /// Is this job at work, for this deployment's step?
 pub fn at_work(snapshot: &Snapshot, job: &Job) -> bool {
-    snapshot.step(&job.step).is_some_and(|step| {
-        step.status == StepStatus::Running && step.fence == job.fence
-    })
+    snapshot
+        .step(&job.step)
+        .is_some_and(|step| step.status == StepStatus::Running && step.fence == job.fence)
 }
 
 /// A job said how far it is.
@@ -121,7 +126,10 @@ pub async fn ended(
 ) -> Result<Heard<Word>, StepError> {
     let now = cloud.clock.now();
     let decide = |snapshot: &Snapshot| {
-        let Some(step) = snapshot.step(&job.step).filter(|step| step.fence == job.fence) else {
+        let Some(step) = snapshot
+            .step(&job.step)
+            .filter(|step| step.fence == job.fence)
+        else {
             return Ok((None, false));
         };
         if step.status != StepStatus::Running {
@@ -185,7 +193,8 @@ fn word(snapshot: &Snapshot, job: &Job, result: &JobResult) -> Word {
         failure.code,
         failure.message,
     )));
-    let cause = serde_json::json!({"errorType": sent.error_type, "errorMessage": sent.error_message});
+    let cause =
+        serde_json::json!({"errorType": sent.error_type, "errorMessage": sent.error_message});
     Word::Failed {
         error: sent.error_type,
         cause: cause.to_string(),

@@ -7,7 +7,9 @@ use crate::transact::{Write, Written};
 use crate::{AuditEntry, Records, RecordsError, keys};
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::lifecycle::{Change, Lock, LockEffect, Slot, Snapshot, TargetEffect, lock};
-use domain::{Deployment, DeploymentId, DeploymentStep, Job, LockKey, Settlement, TargetKind, TeamId};
+use domain::{
+    Deployment, DeploymentId, DeploymentStep, Job, LockKey, Settlement, TargetKind, TeamId,
+};
 
 /// How often a write over a changing record is tried before others are let through.
 const ATTEMPTS: u32 = 12;

@@ -172,7 +172,8 @@ impl Records {
                 0
             };
             let length = u64::try_from(chunk.lines.len()).unwrap_or(u64::MAX);
-            starts.push(usize::try_from(known.saturating_sub(chunk.first).min(length)).unwrap_or(0));
+            starts
+                .push(usize::try_from(known.saturating_sub(chunk.first).min(length)).unwrap_or(0));
             seen = (&chunk.step, chunk.fence, known.max(chunk.first + length));
         }
         for (chunk, start) in chunks.iter_mut().zip(starts) {

@@ -36,7 +36,8 @@
 //! The indexes hold keys only: writing a deployment again does not write them again, and a page is one query and one batch read.
 
 use domain::{
-    BackupId, DeploymentId, LockKey, SecretId, ServerId, SiteId, StepKind, TeamId, TokenId, WebhookEndpointId,
+    BackupId, DeploymentId, LockKey, SecretId, ServerId, SiteId, StepKind, TeamId, TokenId,
+    WebhookEndpointId,
 };
 
 /// Partition and sort key.

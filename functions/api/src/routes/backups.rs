@@ -37,7 +37,12 @@ pub fn routes() -> OpenApiRouter<Cloud> {
 }
 
 /// A backup of this site; another site's or team's is a 404.
-async fn found(cloud: &Cloud, caller: &Caller, site: &str, id: &str) -> Result<(Site, Backup), ApiError> {
+async fn found(
+    cloud: &Cloud,
+    caller: &Caller,
+    site: &str,
+    id: &str,
+) -> Result<(Site, Backup), ApiError> {
     let site = site_of(cloud, caller, site).await?;
     let id: BackupId = id.parse().map_err(|_| ApiError::not_found("backup"))?;
     let backup = cloud.records.backup(caller.team, site.id, id).await?;
@@ -93,9 +98,9 @@ pub(crate) fn chain(backups: &[Backup], last: BackupId) -> Option<Vec<&Backup>> 
     let mut chain = Vec::new();
     let mut next = Some(last);
     while let Some(id) = next {
-        let backup = backups
-            .iter()
-            .find(|backup| backup.id == id && backup.restore_point != RestorePointStatus::Expired)?;
+        let backup = backups.iter().find(|backup| {
+            backup.id == id && backup.restore_point != RestorePointStatus::Expired
+        })?;
         backup.files.as_ref()?;
         if chain.len() > CHAIN_LIMIT {
             return None;
@@ -140,7 +145,15 @@ async fn backup_create(
         parent,
     };
     let operation = operations::backup_site(&cloud, &site, wanted)?;
-    begin(&cloud, &caller, operation, asked.dry_run, idempotency, "backup.create").await
+    begin(
+        &cloud,
+        &caller,
+        operation,
+        asked.dry_run,
+        idempotency,
+        "backup.create",
+    )
+    .await
 }
 
 /// A site's backups, newest first.
@@ -213,7 +226,10 @@ async fn backup_delete(
         .delete(&backup.keys())
         .await
         .map_err(kit::StepError::from)?;
-    cloud.records.backup_delete(caller.team, site.id, backup.id).await?;
+    cloud
+        .records
+        .backup_delete(caller.team, site.id, backup.id)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -246,7 +262,11 @@ async fn backup_restore(
             "not_in_backup",
             format!(
                 "This backup holds the {} alone.",
-                if backup.files.is_none() { "database" } else { "files" }
+                if backup.files.is_none() {
+                    "database"
+                } else {
+                    "files"
+                }
             ),
         ));
     }
@@ -268,7 +288,15 @@ async fn backup_restore(
         parent: parent(&backups).filter(|_| scope.has_files()),
     };
     let operation = operations::restore_backup(&cloud, &site, &backup, &chain, wanted)?;
-    begin(&cloud, &caller, operation, asked.dry_run, idempotency, "backup.restore").await
+    begin(
+        &cloud,
+        &caller,
+        operation,
+        asked.dry_run,
+        idempotency,
+        "backup.restore",
+    )
+    .await
 }
 
 async fn begin(

@@ -2,12 +2,12 @@
 //!
 //! Safe to repeat: what is gone is no fault.
 
+use domain::JobOrder;
 use domain::StepError;
 use kit::step::Nothing;
 use kit::{At, Done, Step};
 use pipelines::inputs::RestoreBackup;
 use pipelines::steps::backup;
-use domain::JobOrder;
 use protocol::job::{Database, Work};
 use sites::Hosts;
 use steps::{SiteNeeds, hand_over};

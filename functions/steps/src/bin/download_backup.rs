@@ -3,12 +3,12 @@
 //! The live site is not touched. Safe to repeat: what is there and right is kept.
 
 use domain::StepError;
+use domain::{JobObject, JobOrder, SealedObject};
 use kit::step::Nothing;
 use kit::{At, Done, Step};
 use pipelines::inputs::RestoreBackup;
-use pipelines::steps::backup;
-use domain::{JobObject, JobOrder, SealedObject};
 use pipelines::inputs::StoredFiles;
+use pipelines::steps::backup;
 use protocol::job::{DownloadBackup, Dump, Link, Sealed, Work};
 use protocol::{Call, Changed, SiteName};
 use sites::Hosts;

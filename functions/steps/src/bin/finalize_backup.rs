@@ -83,9 +83,15 @@ fn record(at: &At, plan: BackupPlan, needs: Needs, now: Time) -> Result<Backup, 
     }
     let (database, mut notes) = database.unzip();
     let (files, more) = files.unzip();
-    notes.get_or_insert_default().extend(more.unwrap_or_default());
+    notes
+        .get_or_insert_default()
+        .extend(more.unwrap_or_default());
     let objects = database.iter().map(|database| &database.object);
-    let objects = objects.chain(files.iter().flat_map(|files| [&files.object, &files.manifest]));
+    let objects = objects.chain(
+        files
+            .iter()
+            .flat_map(|files| [&files.object, &files.manifest]),
+    );
     Ok(Backup {
         schema: SCHEMA,
         id: plan.id,
@@ -106,7 +112,12 @@ fn record(at: &At, plan: BackupPlan, needs: Needs, now: Time) -> Result<Backup, 
 }
 
 impl FinalizeBackup {
-    async fn is_there(&self, store: &Store, key: String, object: &SealedObject) -> Result<(), StepError> {
+    async fn is_there(
+        &self,
+        store: &Store,
+        key: String,
+        object: &SealedObject,
+    ) -> Result<(), StepError> {
         match store.size(&key).await? {
             Some(size) if size == object.size_bytes => Ok(()),
             Some(size) => Err(StoreError::Differs(format!(
@@ -132,11 +143,14 @@ impl Step for FinalizeBackup {
             .await;
         let mut backup = record(at, plan.clone(), needs, self.cloud.clock.now())?;
         if let Some(database) = &backup.database {
-            self.is_there(store, plan.key("database"), &database.object).await?;
+            self.is_there(store, plan.key("database"), &database.object)
+                .await?;
         }
         if let Some(files) = &backup.files {
-            self.is_there(store, plan.key("files"), &files.object).await?;
-            self.is_there(store, plan.key("manifest"), &files.manifest).await?;
+            self.is_there(store, plan.key("files"), &files.object)
+                .await?;
+            self.is_there(store, plan.key("manifest"), &files.manifest)
+                .await?;
         }
         let mark = serde_json::to_vec_pretty(&backup).map_err(StepError::broken)?;
         match store.put_new(&plan.key(MARK), mark).await {

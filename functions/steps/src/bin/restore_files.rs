@@ -2,12 +2,12 @@
 //!
 //! Safe to repeat: a journal on the server says how far an earlier worker came.
 
+use domain::JobOrder;
 use domain::StepError;
 use kit::step::Nothing;
 use kit::{At, Done, Step};
 use pipelines::inputs::RestoreBackup;
 use pipelines::steps::backup;
-use domain::JobOrder;
 use protocol::job::{Site, Work};
 use protocol::{Call, Changed, SiteName};
 use sites::Hosts;

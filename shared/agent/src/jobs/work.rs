@@ -3,11 +3,10 @@
 //! Promise: what this agent cannot do yet is refused before anything is touched.
 
 use crate::fault::{Result, refused};
-use crate::host;
 use crate::jobs::context::Context;
+use crate::{backup, restore};
 use protocol::AgentError;
 use protocol::job::Work;
-use protocol::{DatabaseName, SiteName};
 use serde::Serialize;
 
 /// Work that is done.
@@ -33,32 +32,26 @@ impl Finished {
 }
 
 /// Do it, with root's rights; every touch of a site's tree belongs into [`Context::child`].
-pub fn perform(_context: &Context, work: &Work) -> Result<Finished> {
+pub fn perform(context: &Context, work: &Work) -> Result<Finished> {
     match work {
-        Work::BackupDatabase(_) => Err(unknown("back up a database")),
-        Work::CollectFiles(_) => Err(unknown("collect files")),
-        Work::ArchiveFiles(_) => Err(unknown("archive files")),
-        Work::BackupSite(_) => Err(unknown("back up a site")),
-        Work::DownloadBackup(_) => Err(unknown("download a backup")),
-        Work::RestoreDatabase(_) => Err(unknown("restore a database")),
-        Work::RestoreFiles(_) => Err(unknown("restore files")),
-        Work::CleanUpRestore(_) => Err(unknown("clean up after a restore")),
+        Work::BackupDatabase(asked) => backup::database(context, asked),
+        Work::CollectFiles(asked) => backup::collect(context, asked),
+        Work::ArchiveFiles(asked) => backup::files(context, asked),
+        Work::BackupSite(asked) => backup::site(context, asked),
+        Work::DownloadBackup(asked) => restore::download(context, asked),
+        Work::RestoreDatabase(asked) => restore::database(context, asked),
+        Work::RestoreFiles(asked) => restore::files(context, asked),
+        Work::CleanUpRestore(asked) => restore::clean_up(context, asked),
     }
 }
 
 /// The part that runs as the site's user, named by the argument that [`Context::child`] was given.
 pub fn child(name: &str) -> Result<serde_json::Value> {
-    Err(unknown(name))
-}
-
-/// See [`protocol::Call::DatabaseSwapBack`].
-pub fn database_swap_back(_work: &mut host::Work<'_>, _asked: &DatabaseName) -> Result<()> {
-    Err(unknown("swap a database back"))
-}
-
-/// See [`protocol::Call::FilesSwapBack`].
-pub fn files_swap_back(_work: &mut host::Work<'_>, _asked: &SiteName) -> Result<()> {
-    Err(unknown("swap files back"))
+    match name {
+        backup::SURVEY => backup::child_survey(),
+        backup::ARCHIVE => backup::child_archive(),
+        other => Err(unknown(other)),
+    }
 }
 
 fn unknown(what: &str) -> AgentError {
