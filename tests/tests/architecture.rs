@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What each crate may depend on, of ours.
-const ARROWS: [(&str, &[&str]); 26] = [
+const ARROWS: [(&str, &[&str]); 27] = [
     ("domain", &[]),
     ("protocol", &[]),
     ("archive", &[]),
@@ -13,18 +13,22 @@ const ARROWS: [(&str, &[&str]); 26] = [
     ("pipelines", &["domain"]),
     ("machine", &["domain", "pipelines"]),
     ("records", &["domain"]),
-    ("kit", &["domain", "pipelines", "records"]),
+    ("kit", &["domain", "pipelines", "protocol", "records"]),
     ("sites", &["domain", "kit", "protocol"]),
     ("client", &["contract", "domain"]),
     ("cli", &["client", "contract", "domain"]),
-    ("agent", &["protocol"]),
+    ("agent", &["archive", "protocol"]),
+    (
+        "agent-callback",
+        &["backups", "domain", "kit", "protocol", "records"],
+    ),
     (
         "testkit",
         &["domain", "kit", "machine", "pipelines", "records"],
     ),
     (
         "api",
-        &["contract", "domain", "kit", "pipelines", "records"],
+        &["backups", "contract", "domain", "kit", "pipelines", "records"],
     ),
     ("dispatcher", &["domain", "kit", "records"]),
     ("settle", &["domain", "kit", "records"]),
@@ -34,7 +38,15 @@ const ARROWS: [(&str, &[&str]); 26] = [
     ("sender", &["contract", "domain", "kit", "records"]),
     (
         "steps",
-        &["domain", "kit", "pipelines", "protocol", "records", "sites"],
+        &[
+            "backups",
+            "domain",
+            "kit",
+            "pipelines",
+            "protocol",
+            "records",
+            "sites",
+        ],
     ),
     // The last two for its benchmarks alone.
     (
@@ -51,11 +63,18 @@ const ARROWS: [(&str, &[&str]); 26] = [
     ("e2e", &["records", "xtask"]),
     ("fuzz", &[]),
     ("releases", &[]),
-    ("backups", &[]),
+    ("backups", &["domain", "kit", "protocol"]),
 ];
 
-/// Who may make clients of AWS: the records, the kit that makes them, and the tools around.
-const KNOWS_AWS: [&str; 5] = ["records", "kit", "xtask", "testkit", "e2e"];
+/// Who may make clients of AWS: the records, the kit that makes them, the store of backups, and the tools around.
+const KNOWS_AWS: [&str; 6] = [
+    "records",
+    "kit",
+    "backups",
+    "xtask",
+    "testkit",
+    "e2e",
+];
 
 fn packages() -> Vec<Package> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
