@@ -24,7 +24,14 @@ const ARROWS: [(&str, &[&str]); 27] = [
     ),
     (
         "testkit",
-        &["domain", "kit", "machine", "pipelines", "records"],
+        &[
+            "domain",
+            "kit",
+            "machine",
+            "pipelines",
+            "protocol",
+            "records",
+        ],
     ),
     (
         "api",
