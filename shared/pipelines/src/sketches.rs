@@ -4,7 +4,7 @@
 //! that nothing but tests can take one for real.
 
 use crate::steps::{database, domain, site};
-use crate::{Pipeline, SkipRule, Step, StepDefinition, minutes};
+use crate::{Pipeline, SkipRule, StepDefinition, minutes};
 use ::domain::Phase;
 use ::domain::TargetKind::{Environment, Site};
 
@@ -19,10 +19,6 @@ const NO_FILES: SkipRule = SkipRule {
 const NO_DATABASE: SkipRule = SkipRule {
     reason: "database not chosen",
     applies: |input| input["database"] == false,
-};
-const DATABASE_ONLY: SkipRule = SkipRule {
-    reason: "database only",
-    applies: |input| input["files"] == false,
 };
 const NO_SOURCE: SkipRule = SkipRule {
     reason: "not built from source",
@@ -61,10 +57,6 @@ fn site_made(pipeline: Pipeline) -> Pipeline {
         .step(site::INSTALL_WORDPRESS.undo(site::REMOVE))
         .step(domain::ATTACH.undo(domain::DETACH).skipped_when(NO_DOMAIN))
         .step(site::CREATE_CONF_DIRECTORIES.undo(site::REMOVE_CONF_DIRECTORIES))
-}
-
-fn backup() -> Step {
-    job("backup_database", "Backup database").keeps(STORED)
 }
 
 /// All of them.

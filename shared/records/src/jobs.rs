@@ -5,7 +5,7 @@
 use crate::error::from_sdk;
 use crate::item::{item, key, n, record, s};
 use crate::{Records, RecordsError, keys};
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{DeploymentId, Job, TeamId};
 use serde::{Deserialize, Serialize};
@@ -163,7 +163,7 @@ impl Records {
             .into_iter();
         let mut chunks: Vec<LogChunk> = stored.map(record).collect::<Result<_, _>>()?;
         // A report that was sent again may have begun earlier and reached further.
-        let mut seen = ("", 0, 0);
+        let mut seen: (&str, u64, u64) = ("", 0, 0);
         let mut starts = Vec::new();
         for chunk in &chunks {
             let known = if (chunk.step.as_str(), chunk.fence) == (seen.0, seen.1) {
@@ -201,7 +201,7 @@ fn held<T, E>(
     written: Result<T, SdkError<E, aws_sdk_dynamodb::config::http::HttpResponse>>,
 ) -> Result<bool, RecordsError>
 where
-    E: aws_sdk_dynamodb::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     match written {
         Ok(_) => Ok(true),
