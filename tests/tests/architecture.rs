@@ -35,7 +35,14 @@ const ARROWS: [(&str, &[&str]); 27] = [
     ),
     (
         "api",
-        &["backups", "contract", "domain", "kit", "pipelines", "records"],
+        &[
+            "backups",
+            "contract",
+            "domain",
+            "kit",
+            "pipelines",
+            "records",
+        ],
     ),
     ("dispatcher", &["domain", "kit", "records"]),
     ("settle", &["domain", "kit", "records"]),
@@ -74,14 +81,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
 ];
 
 /// Who may make clients of AWS: the records, the kit that makes them, the store of backups, and the tools around.
-const KNOWS_AWS: [&str; 6] = [
-    "records",
-    "kit",
-    "backups",
-    "xtask",
-    "testkit",
-    "e2e",
-];
+const KNOWS_AWS: [&str; 6] = ["records", "kit", "backups", "xtask", "testkit", "e2e"];
 
 fn packages() -> Vec<Package> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");

@@ -40,7 +40,10 @@ impl Shop {
 
     /// As root on the server, with the site's name in `$site` and its web root as the folder.
     fn run(&self, script: &str) -> String {
-        let script = format!("set -eu; site={}; cd /home/$site/public; {script}", self.name);
+        let script = format!(
+            "set -eu; site={}; cd /home/$site/public; {script}",
+            self.name
+        );
         let done = self.stack.on_server(&["bash", "-c", &script]);
         done.unwrap_or_else(|error| panic!("{script}: {error:#}"))
     }
@@ -118,9 +121,20 @@ impl Shop {
 fn equal(found: &Contents, wanted: &Contents) {
     for (found, wanted) in [(&found.tree, &wanted.tree), (&found.rows, &wanted.rows)] {
         let (new, old): (Vec<_>, Vec<_>) = (found.lines().collect(), wanted.lines().collect());
-        let gone: Vec<_> = old.iter().filter(|line| !new.contains(line)).take(10).collect();
-        let come: Vec<_> = new.iter().filter(|line| !old.contains(line)).take(10).collect();
-        assert!(gone.is_empty() && come.is_empty(), "gone: {gone:#?}\ncome: {come:#?}");
+        let gone: Vec<_> = old
+            .iter()
+            .filter(|line| !new.contains(line))
+            .take(10)
+            .collect();
+        let come: Vec<_> = new
+            .iter()
+            .filter(|line| !old.contains(line))
+            .take(10)
+            .collect();
+        assert!(
+            gone.is_empty() && come.is_empty(),
+            "gone: {gone:#?}\ncome: {come:#?}"
+        );
     }
 }
 
@@ -137,20 +151,41 @@ async fn what_is_restored_equals_what_was_backed_up_along_a_chain_of_incremental
     let incremental = shop.backed_up(json!({})).await;
     let backups = shop.backups().await;
     assert_eq!(backups[0]["parent"], full.as_str(), "{:#}", backups[0]);
-    let (changed, all) = (&backups[0]["files"]["changed"], &backups[0]["files"]["entries"]);
-    assert!(changed.as_u64() < Some(20) && all.as_u64() > Some(1000), "{changed} of {all}");
+    let (changed, all) = (
+        &backups[0]["files"]["changed"],
+        &backups[0]["files"]["entries"],
+    );
+    assert!(
+        changed.as_u64() < Some(20) && all.as_u64() > Some(1000),
+        "{changed} of {all}"
+    );
     shop.damage();
     shop.restored(&incremental, json!({})).await;
     equal(&shop.contents(), &second);
     shop.restored(&full, json!({})).await;
     equal(&shop.contents(), &first);
     assert_eq!(shop.left_beside(), "");
-    let reasons: Vec<_> = shop.backups().await.iter().map(|backup| backup["reason"].clone()).collect();
-    assert_eq!(reasons, ["before_restore", "before_restore", "manual", "manual"]);
+    let reasons: Vec<_> = shop
+        .backups()
+        .await
+        .iter()
+        .map(|backup| backup["reason"].clone())
+        .collect();
+    assert_eq!(
+        reasons,
+        ["before_restore", "before_restore", "manual", "manual"]
+    );
     let site = shop.stack.get(&format!("/v1/sites/{}", shop.id)).await.body;
-    let host = site["url"].as_str().expect("a URL").trim_start_matches("http://").to_string();
+    let host = site["url"]
+        .as_str()
+        .expect("a URL")
+        .trim_start_matches("http://")
+        .to_string();
     let (status, page) = shop.stack.page(&host, "/").await.expect("a page");
-    assert!(status == 200 && page.contains("kept-whole"), "{status} {page}");
+    assert!(
+        status == 200 && page.contains("kept-whole"),
+        "{status} {page}"
+    );
 }
 
 #[tokio::test]
@@ -162,7 +197,11 @@ async fn one_side_of_a_backup_is_restored_alone() {
     let damaged = shop.contents();
     shop.restored(&backup, json!({"scope": "database"})).await;
     let half = shop.contents();
-    assert_eq!((half.rows == before.rows, half.tree == damaged.tree), (true, true), "the database alone");
+    assert_eq!(
+        (half.rows == before.rows, half.tree == damaged.tree),
+        (true, true),
+        "the database alone"
+    );
     shop.restored(&backup, json!({"scope": "files"})).await;
     equal(&shop.contents(), &before);
 }
@@ -172,15 +211,43 @@ async fn a_backup_is_restored_by_hand_with_stock_programs() {
     let shop = Shop::new("by-hand").await;
     let before = shop.contents();
     shop.backed_up(json!({})).await;
-    let prefix = format!("/{}/", shop.backups().await[0]["id"].as_str().expect("an id"));
+    let prefix = format!(
+        "/{}/",
+        shop.backups().await[0]["id"].as_str().expect("an id")
+    );
     let store = shop.stack.state_dir.join("s3");
-    let found = std::process::Command::new("find").arg(&store).args(["-type", "f", "-path"]).arg(format!("*{prefix}*")).output().expect("find");
-    let files: Vec<_> = String::from_utf8_lossy(&found.stdout).lines().map(str::to_string).collect();
-    let path = |name: &str| files.iter().find(|file| file.ends_with(name)).unwrap_or_else(|| panic!("{name} in {files:?}")).clone();
+    let found = std::process::Command::new("find")
+        .arg(&store)
+        .args(["-type", "f", "-path"])
+        .arg(format!("*{prefix}*"))
+        .output()
+        .expect("find");
+    let files: Vec<_> = String::from_utf8_lossy(&found.stdout)
+        .lines()
+        .map(str::to_string)
+        .collect();
+    let path = |name: &str| {
+        files
+            .iter()
+            .find(|file| file.ends_with(name))
+            .unwrap_or_else(|| panic!("{name} in {files:?}"))
+            .clone()
+    };
     let address = &shop.stack.server().address;
     let key = &shop.stack.server().key_path;
     for name in ["files.tar.zst", "database.sql.zst"] {
-        let copied = std::process::Command::new("scp").args(["-q", "-i", key, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", &path(name), &format!("root@{address}:/root/{name}")]).status();
+        let copied = std::process::Command::new("scp")
+            .arg("-qi")
+            .arg(key)
+            .args([
+                "-o",
+                "StrictHostKeyChecking=no",
+                "-o",
+                "UserKnownHostsFile=/dev/null",
+                &path(name),
+                &format!("root@{address}:/root/{name}"),
+            ])
+            .status();
         assert!(copied.expect("scp").success());
     }
     shop.damage();
@@ -200,7 +267,10 @@ async fn an_object_that_was_changed_in_the_store_is_refused_with_the_site_as_it_
         "for f in $(find {} -type f -path '*/{backup}/*' -name 'files.tar.zst*' -size +100k); do printf X | dd of=$f bs=1 seek=200000 conv=notrunc 2>/dev/null; echo $f; done",
         store.display()
     );
-    let flipped = std::process::Command::new("bash").args(["-c", &flip]).output().expect("bash");
+    let flipped = std::process::Command::new("bash")
+        .args(["-c", &flip])
+        .output()
+        .expect("bash");
     assert!(!flipped.stdout.is_empty(), "the object was found");
     let before = shop.contents();
     let deployment = shop.begun(&format!("/{backup}/restore"), json!({})).await;
@@ -208,7 +278,12 @@ async fn an_object_that_was_changed_in_the_store_is_refused_with_the_site_as_it_
     settled(&ended, "failed").expect("refused");
     equal(&shop.contents(), &before);
     assert_eq!(shop.left_beside(), "", "{ended:#}");
-    assert!(ended["error"]["message"].as_str().is_some_and(|said| !said.is_empty()), "{ended:#}");
+    assert!(
+        ended["error"]["message"]
+            .as_str()
+            .is_some_and(|said| !said.is_empty()),
+        "{ended:#}"
+    );
 }
 
 #[tokio::test]
@@ -216,22 +291,35 @@ async fn what_cannot_be_restored_or_deleted_is_refused_before_anything_is_touche
     let shop = Shop::new("refusing").await;
     let full = shop.backed_up(json!({"scope": "files"})).await;
     let child = shop.backed_up(json!({"scope": "files"})).await;
-    let refused = shop.post(&format!("/{full}/restore"), json!({"scope": "database"})).await;
+    let refused = shop
+        .post(&format!("/{full}/restore"), json!({"scope": "database"}))
+        .await;
     assert_eq!((refused.status, refused.code()), (422, "not_in_backup"));
     let stack = &shop.stack;
     let delete = |id: String| {
         let path = format!("/v1/sites/{}/backups/{id}", shop.id);
-        async move { stack.send(reqwest::Method::DELETE, &path, &stack.token, &[], None).await }
+        async move {
+            stack
+                .send(reqwest::Method::DELETE, &path, &stack.token, &[], None)
+                .await
+        }
     };
     let kept = delete(full.clone()).await;
     assert_eq!((kept.status, kept.code()), (409, "backup_in_use"));
     for pattern in ["/etc", "../other", ""] {
         let refused = shop.post("", json!({"exclude": [pattern]})).await;
-        assert_eq!((refused.status, refused.code()), (422, "invalid_request"), "{pattern}");
+        assert_eq!(
+            (refused.status, refused.code()),
+            (422, "invalid_request"),
+            "{pattern}"
+        );
     }
     let other = shop.stack.other_team_token().await.expect("a token");
     let path = format!("/v1/sites/{}/backups/{full}", shop.id);
-    let hidden = shop.stack.send(reqwest::Method::GET, &path, &other, &[], None).await;
+    let hidden = shop
+        .stack
+        .send(reqwest::Method::GET, &path, &other, &[], None)
+        .await;
     assert_eq!(hidden.status, 404);
     for gone in [child, full] {
         assert_eq!(delete(gone.clone()).await.status, 204);

@@ -198,10 +198,9 @@ pub fn create_site(input: CreateSite) -> Result<Operation, ApiError> {
 
 /// The same again, as it was frozen: for what makes no record of its own.
 pub fn again(name: &str, earlier: &Deployment, input: Value) -> Result<Operation, ApiError> {
-    let kept = |name: &&str| earlier.meta.get(*name).is_some();
     let pipeline = pipeline(name)?;
-    let starts_with = pipeline.starts_with.iter().filter(kept);
-    let meta = meta(starts_with.map(|name| (*name, earlier.meta[*name].clone())));
+    let known = |name: &'static str| Some((name, earlier.meta.get(name)?.clone()));
+    let meta = meta(pipeline.starts_with.iter().copied().filter_map(known));
     Ok(Operation {
         pipeline,
         target: earlier.target.clone(),

@@ -4,10 +4,10 @@
 
 use crate::{Client, Error, live};
 use contract::{
-    Acknowledge, AuditView, BackupCreate, BackupRestore, BackupView, DeploymentCreated, DeploymentDetail, DeploymentView, Health,
-    HostKeyConfirm, LiveTicket, Page, Plan, ServerCreate, ServerCreated, ServerView, SiteCreate,
-    SiteCreated, SiteView, TokenCreate, TokenCreated, TokenView, WebhookEndpointCreate,
-    WebhookEndpointCreated, WebhookEndpointView,
+    Acknowledge, AuditView, BackupCreate, BackupRestore, BackupView, DeploymentCreated,
+    DeploymentDetail, DeploymentView, Health, HostKeyConfirm, LiveTicket, Page, Plan, ServerCreate,
+    ServerCreated, ServerView, SiteCreate, SiteCreated, SiteView, TokenCreate, TokenCreated,
+    TokenView, WebhookEndpointCreate, WebhookEndpointCreated, WebhookEndpointView,
 };
 use domain::{BackupId, DeploymentId, ServerId, SiteId, TokenId, WebhookEndpointId};
 

@@ -417,7 +417,10 @@ impl Bench {
             };
             match handled {
                 Ok(Handled::Done) if waits => {
-                    return Err(TaskError { name: domain::JOB_DONE.into(), cause: String::new() });
+                    return Err(TaskError {
+                        name: domain::JOB_DONE.into(),
+                        cause: String::new(),
+                    });
                 }
                 Ok(Handled::Done) => Ok(Value::Null),
                 Ok(Handled::HandedOver) => return self.heard(id, &step).await,

@@ -92,7 +92,13 @@ async fn list(invocation: &Invocation, site: &str) -> Result<Ending, Fault> {
         ));
     }
     let mut table = Table::with(&[
-        "HOLDS", "FILES", "SIZE", "WHY", "RESTORE POINT", "CREATED", "ID",
+        "HOLDS",
+        "FILES",
+        "SIZE",
+        "WHY",
+        "RESTORE POINT",
+        "CREATED",
+        "ID",
     ]);
     for backup in &page.items {
         table.row([
@@ -134,7 +140,10 @@ async fn show(invocation: &Invocation, site: &str, id: BackupId) -> Result<Endin
         if let Some(parent) = backup.parent {
             table.fact(
                 "changes",
-                format!("{} entries, {} gone, since {parent}", files.changed, files.deleted),
+                format!(
+                    "{} entries, {} gone, since {parent}",
+                    files.changed, files.deleted
+                ),
             );
         }
     }
@@ -207,7 +216,12 @@ async fn delete(invocation: &Invocation, site: &str, id: BackupId) -> Result<End
         size(backup.size_bytes)
     );
     if invocation.dry_run {
-        return plan::say(invocation, "delete_backup", &backup, &format!("delete {named}"));
+        return plan::say(
+            invocation,
+            "delete_backup",
+            &backup,
+            &format!("delete {named}"),
+        );
     }
     let question = format!("Delete {named}? It cannot be restored any more.");
     if !invocation.sure(&question).await? {
