@@ -7,10 +7,12 @@ has it. TRIPHAMMER_STOCK=1 starts MiniStack as it is, for those tests.
 import contextvars
 import json
 import os
+import socket
 import socketserver
 import threading
 import time
 
+from hypercorn.config import Config
 from ministack import app
 from ministack.core import lambda_runtime
 from ministack.services import dynamodb, lambda_svc, stepfunctions
@@ -233,6 +235,24 @@ def templates_set_time_to_live():
         handlers[operation] = provision
 
 
+def listen_for_servers(address):
+    """A second address beside the first: the lab's own, which need not be there yet. Nothing else can reach it."""
+    create = Config.create_sockets
+
+    def also(config):
+        sockets = create(config)
+        port = sockets.insecure_sockets[0].getsockname()[1]
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND, which this Python has no name for.
+        listener.bind((address, port))
+        listener.setblocking(False)
+        sockets.insecure_sockets.append(listener)
+        return sockets
+
+    Config.create_sockets = also
+
+
 CORRECTIONS = [
     quick_lambda_calls,
     missing_paths_fail,
@@ -249,6 +269,8 @@ if __name__ == "__main__":
     if not os.environ.get("TRIPHAMMER_STOCK"):
         for correct in CORRECTIONS:
             correct()
+    if os.environ.get("TRIPHAMMER_SERVERS_ADDRESS"):
+        listen_for_servers(os.environ["TRIPHAMMER_SERVERS_ADDRESS"])
     if os.environ.get("TRIPHAMMER_FAULTS"):
         for fault in faults.FAULTS:
             fault()

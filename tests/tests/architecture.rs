@@ -5,25 +5,44 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What each crate may depend on, of ours.
-const ARROWS: [(&str, &[&str]); 25] = [
+const ARROWS: [(&str, &[&str]); 27] = [
     ("domain", &[]),
     ("protocol", &[]),
+    ("archive", &[]),
     ("contract", &["domain"]),
     ("pipelines", &["domain"]),
     ("machine", &["domain", "pipelines"]),
     ("records", &["domain"]),
-    ("kit", &["domain", "pipelines", "records"]),
+    ("kit", &["domain", "pipelines", "protocol", "records"]),
     ("sites", &["domain", "kit", "protocol"]),
     ("client", &["contract", "domain"]),
     ("cli", &["client", "contract", "domain"]),
-    ("agent", &["protocol"]),
+    ("agent", &["archive", "protocol"]),
+    (
+        "agent-callback",
+        &["backups", "domain", "kit", "protocol", "records"],
+    ),
     (
         "testkit",
-        &["domain", "kit", "machine", "pipelines", "records"],
+        &[
+            "domain",
+            "kit",
+            "machine",
+            "pipelines",
+            "protocol",
+            "records",
+        ],
     ),
     (
         "api",
-        &["contract", "domain", "kit", "pipelines", "records"],
+        &[
+            "backups",
+            "contract",
+            "domain",
+            "kit",
+            "pipelines",
+            "records",
+        ],
     ),
     ("dispatcher", &["domain", "kit", "records"]),
     ("settle", &["domain", "kit", "records"]),
@@ -33,7 +52,15 @@ const ARROWS: [(&str, &[&str]); 25] = [
     ("sender", &["contract", "domain", "kit", "records"]),
     (
         "steps",
-        &["domain", "kit", "pipelines", "protocol", "records", "sites"],
+        &[
+            "backups",
+            "domain",
+            "kit",
+            "pipelines",
+            "protocol",
+            "records",
+            "sites",
+        ],
     ),
     // The last two for its benchmarks alone.
     (
@@ -50,11 +77,11 @@ const ARROWS: [(&str, &[&str]); 25] = [
     ("e2e", &["records", "xtask"]),
     ("fuzz", &[]),
     ("releases", &[]),
-    ("backups", &[]),
+    ("backups", &["domain", "kit", "protocol"]),
 ];
 
-/// Who may make clients of AWS: the records, the kit that makes them, and the tools around.
-const KNOWS_AWS: [&str; 5] = ["records", "kit", "xtask", "testkit", "e2e"];
+/// Who may make clients of AWS: the records, the kit that makes them, the store of backups, and the tools around.
+const KNOWS_AWS: [&str; 6] = ["records", "kit", "backups", "xtask", "testkit", "e2e"];
 
 fn packages() -> Vec<Package> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");

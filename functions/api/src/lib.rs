@@ -24,6 +24,7 @@ fn routes() -> OpenApiRouter<Cloud> {
         .merge(routes::health::routes())
         .merge(routes::servers::routes())
         .merge(routes::sites::routes())
+        .merge(routes::backups::routes())
         .merge(routes::deployments::routes())
         .merge(routes::tokens::routes())
         .merge(routes::live::routes())

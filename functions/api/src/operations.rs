@@ -5,12 +5,15 @@
 use crate::auth::Caller;
 use crate::problem::ApiError;
 use domain::{
+    Backup, BackupId, BackupParent, BackupPlan, BackupReason, BackupScope, Deployment,
     DeploymentId, LockKey, SCHEMA, SecretId, Server, ServerStatus, Site, SiteStatus, TargetKind,
     TargetRef,
 };
 use kit::{Cloud, draft};
 use pipelines::Pipeline;
-use pipelines::inputs::{CheckServer, CreateSite, RegisterServer};
+use pipelines::inputs::{
+    BackupSite, CheckServer, CreateSite, RegisterServer, RestoreBackup, StoredDatabase, StoredFiles,
+};
 use records::{AuditEntry, Claim, Idempotency, NewDeployment, TargetRecord};
 use serde::Serialize;
 use serde_json::Value;
@@ -191,6 +194,119 @@ pub fn create_site(input: CreateSite) -> Result<Operation, ApiError> {
             }))
         })),
     })
+}
+
+/// The same again, as it was frozen: for what makes no record of its own.
+pub fn again(name: &str, earlier: &Deployment, input: Value) -> Result<Operation, ApiError> {
+    let pipeline = pipeline(name)?;
+    let known = |name: &'static str| Some((name, earlier.meta.get(name)?.clone()));
+    let meta = meta(pipeline.starts_with.iter().copied().filter_map(known));
+    Ok(Operation {
+        pipeline,
+        target: earlier.target.clone(),
+        locks: earlier.locks.clone(),
+        input,
+        meta,
+        claims: Vec::new(),
+        record: None,
+    })
+}
+
+/// A backup that is wanted.
+pub struct Wanted<'a> {
+    /// What it is to hold.
+    pub scope: BackupScope,
+    /// Why.
+    pub reason: BackupReason,
+    /// What is left out.
+    pub exclude: Vec<String>,
+    /// What its files go on from.
+    pub parent: Option<&'a Backup>,
+}
+
+fn planned(cloud: &Cloud, site: &Site, wanted: Wanted<'_>) -> BackupPlan {
+    let (time, random) = cloud.id_parts();
+    let id = BackupId::from_parts(time, random);
+    let parent = wanted.parent.and_then(|parent| {
+        Some(BackupParent {
+            id: parent.id,
+            manifest_key: parent.key("manifest"),
+            manifest: parent.files.as_ref()?.manifest.clone(),
+        })
+    });
+    BackupPlan {
+        id,
+        scope: wanted.scope,
+        reason: wanted.reason,
+        prefix: domain::backup_prefix(site.team_id, site.id, id),
+        exclude: wanted.exclude,
+        parent,
+    }
+}
+
+fn on_site(name: &str, site: &Site, input: Value) -> Result<Operation, ApiError> {
+    Ok(Operation {
+        pipeline: pipeline(name)?,
+        target: TargetRef {
+            kind: TargetKind::Site,
+            id: site.id.to_string(),
+            name: site.name.clone(),
+        },
+        locks: vec![LockKey::site(site.id)],
+        input,
+        meta: meta([
+            ("site_id", site.id.to_string().into()),
+            ("server_id", site.server_id.to_string().into()),
+        ]),
+        claims: Vec::new(),
+        record: None,
+    })
+}
+
+/// Back up a site.
+pub fn backup_site(cloud: &Cloud, site: &Site, wanted: Wanted<'_>) -> Result<Operation, ApiError> {
+    let input = frozen(&BackupSite {
+        site_id: site.id,
+        server_id: site.server_id,
+        system_name: site.system_name.clone(),
+        backup: planned(cloud, site, wanted),
+    })?;
+    on_site("backup_site", site, input)
+}
+
+/// Put a backup back: its files are those of the chain, oldest first.
+pub fn restore_backup(
+    cloud: &Cloud,
+    site: &Site,
+    restored: &Backup,
+    chain: &[&Backup],
+    wanted: Wanted<'_>,
+) -> Result<Operation, ApiError> {
+    let database = restored
+        .database
+        .clone()
+        .filter(|_| wanted.scope.has_database())
+        .map(|contents| StoredDatabase {
+            key: restored.key("database"),
+            contents,
+        });
+    let files = chain.iter().filter_map(|backup| {
+        Some(StoredFiles {
+            files_key: backup.key("files"),
+            manifest_key: backup.key("manifest"),
+            contents: backup.files.clone()?,
+        })
+    });
+    let input = frozen(&RestoreBackup {
+        site_id: site.id,
+        server_id: site.server_id,
+        system_name: site.system_name.clone(),
+        restored: restored.id,
+        backup: planned(cloud, site, wanted),
+        database,
+        chain: files.collect(),
+    })?;
+    on_site("restore_backup", site, input)
 }
 
 impl Operation {

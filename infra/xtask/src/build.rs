@@ -62,7 +62,8 @@ pub fn read(command: &mut Command) -> Result<String> {
 }
 
 /// The functions that every stack has beside its steps.
-pub const SERVICES: [&str; 7] = [
+pub const SERVICES: [&str; 8] = [
+    "agent-callback",
     "api",
     "dispatcher",
     "live",

@@ -1,6 +1,7 @@
 //! The local AWS: one process, its own folder, a port of its own.
 //!
-//! Promise: started once for a folder and stopped by its recorded process alone; bound to this machine, never to the network.
+//! Promise: started once for a folder and stopped by its recorded process alone; bound to this machine and its lab, never to
+//! the network.
 
 use crate::build::{local, root, run, say};
 use crate::setup::ensure_venv;
@@ -16,6 +17,9 @@ use std::time::{Duration, Instant};
 const START_WITHIN: Duration = Duration::from_secs(30);
 /// State is written when it is asked to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// Where a lab's servers reach it: an address of this machine alone, which `infra/lab/lab` makes.
+pub const SERVERS_ADDRESS: &str = "10.77.0.1";
 
 /// How to start it.
 pub struct Options {
@@ -97,6 +101,7 @@ impl MiniStack {
             )
             .env("GATEWAY_PORT", options.port.to_string())
             .env("BIND_HOST", "127.0.0.1")
+            .env("TRIPHAMMER_SERVERS_ADDRESS", SERVERS_ADDRESS)
             .env("IOT_MTLS_ENABLED", "0")
             .env("SFTP_ENABLED", "0")
             // Copied into every function: without it they would call the real AWS.

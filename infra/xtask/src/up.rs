@@ -3,7 +3,7 @@
 //! Promise: safe to repeat; a second run changes nothing that is as it should be, and takes seconds.
 
 use crate::build::{self, local, say};
-use crate::ministack::{MiniStack, Options};
+use crate::ministack::{MiniStack, Options, SERVERS_ADDRESS};
 use crate::stack::{self, Outputs};
 use crate::{package, setup};
 use anyhow::{Context, Result};
@@ -80,8 +80,14 @@ pub async fn with_faults(name: &str, port: u16, faults: bool) -> Result<Up> {
 
 /// The template's parameters behind the emulator.
 pub fn parameters(endpoint: &str) -> Vec<(&'static str, String)> {
+    let servers = endpoint.replacen("127.0.0.1", SERVERS_ADDRESS, 1);
     vec![
         ("LiveUrl", live_url(endpoint)),
+        (
+            "CallbackUrl",
+            format!("{servers}/_aws/execute-api/0000cafe/$default"),
+        ),
+        ("ArchivesUrl", servers),
         ("WordPressSource", WORDPRESS_SOURCE.to_string()),
         ("SiteDomain", "{ip}.sslip.io".to_string()),
         ("WithAlarms", "false".to_string()),

@@ -1,11 +1,12 @@
-//! Who may touch a target now: one file a target, with the highest fence seen and the call at work.
+//! Who may touch a target now: one file a target, with the highest fence seen, the call at work and the job at work.
 //!
-//! Promise: a call with a lower fence is refused, a call with a higher one ends the older call with all it started
-//! before it begins, and two calls never touch one target at once. All changes of the file happen under its lock.
+//! Promise: a lower fence is refused, a higher one ends the older call and the older job with all they started before
+//! it begins, and two of them never touch one target at once. All changes of the file happen under its lock.
 
 use crate::check;
 use crate::fault::{Result, broken, busy, io_at, refused};
 use crate::files;
+use crate::jobs::unit::{Systemd, Units};
 use crate::paths::Paths;
 use crate::processes::ProcessId;
 use protocol::Lease;
@@ -27,6 +28,9 @@ const TRY_AGAIN: Duration = Duration::from_millis(25);
 struct Stored {
     fence: u64,
     holder: Option<ProcessId>,
+    /// The unit of the job that was started on this target last; it may have ended since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unit: Option<String>,
 }
 
 /// A target held by this process, until dropped.
@@ -37,8 +41,19 @@ pub struct Held {
     own: ProcessId,
 }
 
-/// Take the lease, ending an older call if there is one.
+/// Take the lease for a call, ending an older call or job if there is one.
 pub fn take(paths: &Paths, lease: &Lease) -> Result<Held> {
+    take_for(paths, lease, &Systemd, None)
+}
+
+/// Take the lease to start the job of this unit, or to take it over: that one unit is not ended. The lease names it
+/// from now on, so that also a job whose start was cut short is found and ended by the next holder.
+pub fn take_for(
+    paths: &Paths,
+    lease: &Lease,
+    units: &dyn Units,
+    unit: Option<&str>,
+) -> Result<Held> {
     check::target(&lease.target)?;
     check::id("deployment's id", &lease.deployment_id)?;
     files::directory(&paths.state(), 0o700)?;
@@ -57,19 +72,28 @@ pub fn take(paths: &Paths, lease: &Lease) -> Result<Held> {
                 "A newer step works on this target; this one came too late.",
             ));
         }
-        if let Some(holder) = stored.holder {
-            if lease.fence == stored.fence && holder != held.own && holder.is_alive() {
+        if let Some(holder) = &stored.holder {
+            if lease.fence == stored.fence && *holder != held.own && holder.is_alive() {
                 return Err(busy(
                     "target_busy",
                     "Another call works on this target; try again soon.",
                 ));
             }
-            if holder != held.own && !holder.end(GONE_WITHIN) {
+            if *holder != held.own && !holder.end(GONE_WITHIN) {
                 return Err(busy(
                     "target_busy",
                     "The older call on this target does not end; try again soon.",
                 ));
             }
+        }
+        if let Some(older) = stored.unit.as_deref().filter(|older| Some(*older) != unit) {
+            if lease.fence == stored.fence && units.is_active(older)? {
+                return Err(busy(
+                    "target_busy",
+                    "A job works on this target; try again soon.",
+                ));
+            }
+            units.end(older)?;
         }
     }
     store(
@@ -77,6 +101,7 @@ pub fn take(paths: &Paths, lease: &Lease) -> Result<Held> {
         &Stored {
             fence: lease.fence,
             holder: Some(held.own.clone()),
+            unit: unit.map(str::to_string),
         },
     )?;
     drop(locked);
@@ -95,12 +120,21 @@ impl Drop for Held {
             let _ = store(
                 &self.path,
                 &Stored {
-                    fence: stored.fence,
                     holder: None,
+                    ..stored
                 },
             );
         }
     }
+}
+
+/// Does the target still belong to this unit? A unit that came up after the lease went on must not begin.
+pub fn names(paths: &Paths, target: &str, unit: &str) -> Result<bool> {
+    check::target(target)?;
+    let name = escaped(target);
+    let _locked = lock(&paths.leases().join(format!("{name}.lock")), LOCK_WITHIN)?;
+    let stored = load(&paths.leases().join(format!("{name}.json")))?;
+    Ok(stored.is_some_and(|stored| stored.unit.as_deref() == Some(unit)))
 }
 
 /// Hold `path` for this process alone, as long as the file stays open.
@@ -202,6 +236,7 @@ mod tests {
             &Stored {
                 fence,
                 holder: Some(id.clone()),
+                unit: None,
             },
         )
         .expect("stored");
@@ -256,6 +291,40 @@ mod tests {
         child.kill().expect("killed");
         child.wait().expect("buried");
         drop(take(&paths, &lease(2)).expect("free again"));
+    }
+
+    /// Units by name, alive until they are ended.
+    struct Fake(std::sync::Mutex<Vec<String>>);
+
+    impl Units for Fake {
+        fn start(&self, _: &str, _: &Path, _: u64) -> Result<()> {
+            Ok(())
+        }
+        fn is_active(&self, unit: &str) -> Result<bool> {
+            Ok(self.0.lock().expect("free").iter().any(|one| one == unit))
+        }
+        fn end(&self, unit: &str) -> Result<()> {
+            self.0.lock().expect("free").retain(|one| one != unit);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_job_is_ended_by_a_higher_fence_kept_by_its_own_start_and_in_the_way_of_its_equal() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let paths = Paths::under(root.path());
+        let units = Fake(vec!["a".to_string()].into());
+        drop(take_for(&paths, &lease(1), &units, Some("a")).expect("taken"));
+        assert!(names(&paths, "site:01J/..", "a").expect("read"));
+        drop(take_for(&paths, &lease(2), &units, Some("a")).expect("taken over"));
+        assert!(units.is_active("a").expect("asked"));
+        let equal = take_for(&paths, &lease(2), &units, None).expect_err("held");
+        assert_eq!(equal.code, "target_busy");
+        drop(take_for(&paths, &lease(3), &units, Some("b")).expect("taken"));
+        assert!(!units.is_active("a").expect("asked"));
+        assert!(!names(&paths, "site:01J/..", "a").expect("read"));
+        let late = take_for(&paths, &lease(2), &units, Some("a")).expect_err("too late");
+        assert_eq!(late.code, "stale_fence");
     }
 
     #[test]

@@ -11,6 +11,7 @@
 )]
 
 pub mod accounts;
+pub mod backup;
 pub mod check;
 pub mod claims;
 pub mod conf;
@@ -21,10 +22,12 @@ pub mod fault;
 pub mod files;
 pub mod host;
 pub mod install;
+pub mod jobs;
 pub mod lease;
 pub mod paths;
 pub mod probe;
 pub mod processes;
+pub mod restore;
 pub mod run;
 pub mod secret;
 pub mod serve;

@@ -1,6 +1,7 @@
-//! The agent's program: `serve`, `install`, `uninstall`, and the worker it runs as a site's user.
+//! The agent's program: `serve`, `install`, `uninstall`, a job, and the workers that both run as a site's user.
 //!
-//! Promise: what it says is one line of JSON on stdout; an error said there is a success of the program.
+//! Promise: what it says is one line of JSON on stdout; an error said there is a success of the program. A job says
+//! what it has to say to its callback.
 
 use std::process::ExitCode;
 
@@ -16,6 +17,8 @@ fn main() -> ExitCode {
         ["tree-worker"] => {
             agent::tree::worker::main(std::io::stdin().lock(), std::io::stdout().lock())
         }
+        ["job", folder] => return agent::jobs::runner::main(folder.as_ref()),
+        ["job-child", work] => return agent::jobs::child::main(work),
         ["--version"] => println!("triphammer-agent {}", env!("CARGO_PKG_VERSION")),
         _ => {
             eprintln!("usage: triphammer-agent serve|install|uninstall < REQUEST.json");

@@ -47,6 +47,16 @@ impl Paths {
         self.state().join("leases")
     }
 
+    /// One folder for each job.
+    pub fn jobs(&self) -> PathBuf {
+        self.state().join("jobs")
+    }
+
+    /// One journal for each database that is being restored.
+    pub fn restores(&self) -> PathBuf {
+        self.state().join("restores")
+    }
+
     /// The home of the user that SSH logs in.
     pub fn login_home(&self) -> PathBuf {
         self.at("var/lib/triphammer-login")

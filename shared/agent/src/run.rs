@@ -18,6 +18,8 @@ const DIRECTORIES: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/usr/local/bin"
 const OUTPUT_LIMIT_BYTES: u64 = 32 * 1024 * 1024;
 /// Only codes and first lines are ever read from here.
 const ERRORS_LIMIT_BYTES: u64 = 64 * 1024;
+/// Of more than that, as much again from its end.
+const ERRORS_TAIL_BYTES: usize = 32 * 1024;
 
 static STOPPED: AtomicBool = AtomicBool::new(false);
 
@@ -42,13 +44,13 @@ pub enum As {
 
 /// How a program ended.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct Outcome<T = String> {
     /// Zero and nothing else?
     pub ok: bool,
     /// For `detail`: `exit status: 1`.
     pub status: String,
     /// What it printed.
-    pub output: String,
+    pub output: T,
     /// What it complained of. May hold anything: never pass it on as it is.
     pub errors: String,
 }
@@ -117,12 +119,21 @@ pub fn run(command: &mut Command, input: &[u8]) -> Result<Outcome> {
 }
 
 /// Collect what a started program prints until it ends.
-pub fn finish(mut child: Child) -> Result<Outcome> {
+pub fn finish(child: Child) -> Result<Outcome> {
+    let seen = finish_bytes(child)?;
+    Ok(Outcome {
+        ok: seen.ok,
+        status: seen.status,
+        output: String::from_utf8_lossy(&seen.output).into_owned(),
+        errors: seen.errors,
+    })
+}
+
+/// The same, with the output as it is.
+pub fn finish_bytes(mut child: Child) -> Result<Outcome<Vec<u8>>> {
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let errors = thread::spawn(move || {
-        stderr.map_or(String::new(), |pipe| bounded(pipe, ERRORS_LIMIT_BYTES))
-    });
-    let output = stdout.map_or(String::new(), |pipe| bounded(pipe, OUTPUT_LIMIT_BYTES));
+    let errors = thread::spawn(move || stderr.map_or(String::new(), complaints));
+    let output = stdout.map_or(Vec::new(), |pipe| bounded(pipe, OUTPUT_LIMIT_BYTES));
     let status = child
         .wait()
         .map_err(|_| broken("program_lost", "A program's end was not seen."))?;
@@ -134,12 +145,32 @@ pub fn finish(mut child: Child) -> Result<Outcome> {
     })
 }
 
-/// The first `limit` bytes; the rest is read and dropped, so that the program does not wait for a reader.
-fn bounded(mut pipe: impl Read, limit: u64) -> String {
+/// The beginning and the end of what a program complains of: a database client prints a failing statement of any
+/// length first, and its number last.
+pub fn complaints(mut pipe: impl Read) -> String {
+    let mut head = bounded_read(&mut pipe, ERRORS_LIMIT_BYTES / 2);
+    let mut tail = Vec::new();
+    let mut chunk = [0; 16 * 1024];
+    while let Ok(length @ 1..) = pipe.read(&mut chunk) {
+        tail.extend_from_slice(&chunk[..length]);
+        let over = tail.len().saturating_sub(ERRORS_TAIL_BYTES);
+        tail.drain(..over);
+    }
+    head.append(&mut tail);
+    String::from_utf8_lossy(&head).into_owned()
+}
+
+fn bounded_read(pipe: &mut impl Read, limit: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let _ = pipe.by_ref().take(limit).read_to_end(&mut bytes);
+    let _ = pipe.take(limit).read_to_end(&mut bytes);
+    bytes
+}
+
+/// The first `limit` bytes; the rest is read and dropped, so that the program does not wait for a reader.
+fn bounded(mut pipe: impl Read, limit: u64) -> Vec<u8> {
+    let bytes = bounded_read(&mut pipe, limit);
     let _ = io::copy(&mut pipe, &mut io::sink());
-    String::from_utf8_lossy(&bytes).into_owned()
+    bytes
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@
 
 use crate::fault::{Result, bad_request, broken, io_at, refused, unavailable};
 use crate::host::Work;
+use crate::jobs::unit::Systemd;
 use crate::paths::Paths;
 use crate::processes::ProcessId;
-use crate::{conf, database, domain, facts, lease, probe, run, site};
+use crate::{conf, database, domain, facts, jobs, lease, probe, restore, run, site};
 use protocol::{Call, Lease, MESSAGE_LIMIT_BYTES, PROTOCOL_VERSION, Reply, Request, VersionReply};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -142,6 +143,9 @@ fn perform(paths: &Paths, request: &Request) -> Result<serde_json::Value> {
         .lease
         .as_ref()
         .ok_or_else(|| bad_request("This call needs a lease."))?;
+    if let Call::JobStart(asked) = &request.call {
+        return value(jobs::start::start(paths, lease, asked, &Systemd)?);
+    }
     let held = lease::take(paths, lease)?;
     let result = change(paths, lease, &request.call);
     drop(held);
@@ -151,11 +155,8 @@ fn perform(paths: &Paths, request: &Request) -> Result<serde_json::Value> {
 fn change(paths: &Paths, lease: &Lease, call: &Call) -> Result<serde_json::Value> {
     let mut work = Work::new(paths, lease);
     match call {
-        Call::Version | Call::Facts | Call::SiteProbe(_) => {
-            return Err(broken(
-                "agent_stopped",
-                "A call that reads came to the wrong place.",
-            ));
+        Call::Version | Call::Facts | Call::SiteProbe(_) | Call::JobStart(_) => {
+            return Err(broken("agent_stopped", "A call came to the wrong place."));
         }
         Call::SiteInstall(asked) => return value(site::install::install(&mut work, asked)?),
         Call::DomainAttach(asked) => return value(domain::attach(&mut work, asked)?),
@@ -165,6 +166,9 @@ fn change(paths: &Paths, lease: &Lease, call: &Call) -> Result<serde_json::Value
         Call::DomainDetach(asked) => domain::detach(&mut work, asked)?,
         Call::ConfDirectoriesCreate(asked) => conf::create(&mut work, asked)?,
         Call::ConfDirectoriesRemove(asked) => conf::remove(&mut work, asked)?,
+        Call::DatabaseSwapBack(asked) => restore::database_back(&mut work, asked)?,
+        Call::FilesSwapBack(asked) => restore::files_back(&mut work, asked)?,
+        Call::RestoreDiscard(asked) => restore::discard(&mut work, asked)?,
     }
     value(work.changed())
 }
@@ -202,14 +206,14 @@ mod tests {
     #[test]
     fn another_version_is_refused_before_its_shape_is_looked_at() {
         assert_eq!(code(br#"{"version":99,"unknown":true}"#), "other_protocol");
-        assert_eq!(code(br#"{"version":1,"unknown":true}"#), "bad_request");
+        assert_eq!(code(br#"{"version":2,"unknown":true}"#), "bad_request");
         assert_eq!(code(b"hello"), "bad_request");
     }
 
     #[test]
     fn what_was_not_understood_is_not_repeated() {
         let error =
-            understand(br#"{"version":1,"deadline_seconds":"hush","call":{"name":"facts"}}"#)
+            understand(br#"{"version":2,"deadline_seconds":"hush","call":{"name":"facts"}}"#)
                 .expect_err("refused");
         assert!(!format!("{error:?}").contains("hush"));
     }
@@ -227,7 +231,7 @@ mod tests {
     fn a_call_that_changes_needs_a_lease() {
         let root = tempfile::tempdir().expect("a temporary directory");
         let request = understand(
-            br#"{"version":1,"deadline_seconds":5,"call":{"name":"site_remove","site":"shop"}}"#,
+            br#"{"version":2,"deadline_seconds":5,"call":{"name":"site_remove","site":"shop"}}"#,
         )
         .expect("understood");
         assert_eq!(

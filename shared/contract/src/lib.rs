@@ -2,9 +2,11 @@
 //!
 //! Promise: one type per shape, unknown fields refused in requests, times in RFC 3339, ids as ULIDs.
 
+mod backups;
 mod live;
 mod views;
 
+pub use backups::{BackupCreate, BackupRestore, BackupView};
 pub use live::{FRAME_LIMIT_BYTES, LiveCommand, LiveEvent, LiveTicket, NotATopic, Topic};
 
 use chrono::{DateTime, Utc};

@@ -186,6 +186,9 @@ pub struct Progress {
     pub total: Option<u64>,
     /// `bytes`, `files`, `steps`.
     pub unit: String,
+    /// Per second, over the last seconds; absent when not known.
+    #[serde(default)]
+    pub rate: Option<f64>,
     /// What it is doing now, for people.
     pub message: String,
 }

@@ -69,6 +69,8 @@ id! {
     SecretId,
     /// An API token.
     TokenId,
+    /// A backup of a site; made by the deployment of the same number.
+    BackupId,
     /// An address that notices are sent to.
     WebhookEndpointId,
 }

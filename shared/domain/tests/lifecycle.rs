@@ -104,6 +104,7 @@ fn queued() -> Snapshot {
             step("commit", 2, StepKind::Step),
             step("tidy", 3, StepKind::Tidy),
         ],
+        jobs: Vec::new(),
     }
 }
 
@@ -206,6 +207,7 @@ fn a_second_worker_waits_until_the_firsts_deadline_and_then_takes_over_with_a_hi
             Progress {
                 done: 1,
                 total: None,
+                rate: None,
                 unit: String::new(),
                 message: String::new()
             }

@@ -19,6 +19,12 @@ pub struct Config {
     pub stack: String,
     /// The live channel's WebSocket address.
     pub live_url: String,
+    /// Where agents report, without a slash at the end.
+    pub callback_url: String,
+    /// The bucket of backups and capsules.
+    pub archives: String,
+    /// The store's address as servers reach it, when it is not AWS's own.
+    pub archives_url: Option<String>,
     /// The queue of notices.
     pub notices_queue: String,
     /// Where WordPress comes from: a URL of a .tar.gz, or `directory:/path` on the server.
@@ -83,6 +89,9 @@ impl Config {
             machine_prefix: optional("MACHINE_PREFIX", ""),
             stack: optional("STACK", ""),
             live_url: optional("LIVE_URL", ""),
+            callback_url: optional("CALLBACK_URL", ""),
+            archives: optional("ARCHIVES", ""),
+            archives_url: Some(optional("ARCHIVES_URL", "")).filter(|url| !url.is_empty()),
             notices_queue: optional("NOTICES_QUEUE", ""),
             wordpress_source: optional("WORDPRESS_SOURCE", WORDPRESS_LATEST),
             site_domain: optional("SITE_DOMAIN", SITE_DOMAIN),

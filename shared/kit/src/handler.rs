@@ -23,6 +23,18 @@ pub struct Call {
     pub step: String,
     /// Forward or back.
     pub mode: Mode,
+    /// What Step Functions waits for, when the step is a job.
+    #[serde(default)]
+    pub token: Option<String>,
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handled {
+    /// The step, or its undo, is done.
+    Done,
+    /// An agent has it now.
+    HandedOver,
 }
 
 /// Forward or back.
@@ -63,10 +75,10 @@ pub async fn handle<S: Step>(
     step: Arc<S>,
     call: Call,
     worker: Worker,
-) -> Result<(), StepError> {
+) -> Result<Handled, StepError> {
     let undo = call.mode == Mode::Undo;
     let Some(at) = begin(cloud, &call, undo, &worker).await? else {
-        return Ok(());
+        return Ok(Handled::Done);
     };
     let needs = serde_json::to_value(at.held.meta().await)
         .and_then(serde_json::from_value::<S::Needs>)
@@ -101,11 +113,16 @@ pub async fn handle<S: Step>(
             }
         }
     };
-    finish(cloud, &held, end).await
+    let Some(end) = end.transpose() else {
+        return Ok(Handled::HandedOver);
+    };
+    finish(cloud, &held, end).await.map(|()| Handled::Done)
 }
 
-async fn ran<S: Step>(step: &S, at: &At, needs: S::Needs) -> Result<End, StepError> {
-    Ok(match step.run(at, needs).await? {
+/// None when an agent will say how it ends.
+async fn ran<S: Step>(step: &S, at: &At, needs: S::Needs) -> Result<Option<End>, StepError> {
+    Ok(Some(match step.run(at, needs).await? {
+        Done::HandedOver => return Ok(None),
         Done::Skipped(reason) => End::Skipped(reason),
         Done::With(gives, output) => {
             let gives: BTreeMap<String, serde_json::Value> = serde_json::to_value(gives)
@@ -113,14 +130,14 @@ async fn ran<S: Step>(step: &S, at: &At, needs: S::Needs) -> Result<End, StepErr
                 .map_err(StepError::broken)?;
             End::Completed { gives, output }
         }
-    })
+    }))
 }
 
-async fn undone<S: Step>(step: &S, at: &At, needs: S::Needs) -> Result<End, StepError> {
-    Ok(End::Completed {
+async fn undone<S: Step>(step: &S, at: &At, needs: S::Needs) -> Result<Option<End>, StepError> {
+    Ok(Some(End::Completed {
         gives: BTreeMap::new(),
         output: step.undo(at, needs).await?,
-    })
+    }))
 }
 
 /// None when there is nothing to do: done before, skipped, or never started.
@@ -141,7 +158,7 @@ async fn begin(
             Begin::Done(_) | Begin::Nothing => return Ok(None),
         };
         if cloud.records.deployment_apply(&change).await? == Applied::Yes {
-            return Ok(Some(at(cloud, snapshot, *change)?));
+            return Ok(Some(at(cloud, snapshot, *change, call.token.clone())?));
         }
         still_holder(cloud, &snapshot).await?;
         pause(attempt).await;
@@ -173,7 +190,12 @@ async fn pause(attempt: u32) {
     tokio::time::sleep(Duration::from_millis(20 * 2_u64.pow(attempt.min(5)))).await;
 }
 
-fn at(cloud: &Cloud, snapshot: Snapshot, change: Change) -> Result<At, StepError> {
+fn at(
+    cloud: &Cloud,
+    snapshot: Snapshot,
+    change: Change,
+    token: Option<String>,
+) -> Result<At, StepError> {
     let begun = change
         .steps
         .first()
@@ -192,6 +214,7 @@ fn at(cloud: &Cloud, snapshot: Snapshot, change: Change) -> Result<At, StepError
         fence,
         lock,
         input: snapshot.input.clone(),
+        token,
         cloud: cloud.clone(),
         held: Held {
             name,
@@ -205,6 +228,15 @@ fn at(cloud: &Cloud, snapshot: Snapshot, change: Change) -> Result<At, StepError
 }
 
 impl Held {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What an earlier worker of the step gave to an agent.
+    pub(crate) async fn job(&self) -> Option<domain::Job> {
+        self.state.lock().await.snapshot.job(&self.name).cloned()
+    }
+
     async fn meta(&self) -> BTreeMap<String, serde_json::Value> {
         self.state.lock().await.snapshot.deployment.meta.clone()
     }

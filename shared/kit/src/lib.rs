@@ -8,6 +8,7 @@ pub mod config;
 pub mod draft;
 pub mod errors;
 pub mod handler;
+pub mod job;
 pub mod live;
 pub mod machines;
 pub mod metric;

@@ -3,6 +3,7 @@
 //! Promise: an execution is named by its deployment and by how often its machine was started, so that starting twice is
 //! once; the first one does the work, later ones finish it.
 
+use crate::job::Word;
 use crate::{Cloud, StepError};
 use aws_sdk_sfn::Client;
 use domain::lifecycle::{self, Execution};
@@ -47,6 +48,43 @@ impl Machines {
             client: Client::new(&crate::cloud::aws_config().await),
             prefix: cloud.config.machine_prefix.clone(),
         }
+    }
+
+    /// Tell the machine how a job ended. A token that nothing waits for any more is no failure: the record stands.
+    pub async fn told(&self, token: &str, word: &Word) -> Result<(), StepError> {
+        let told = match word {
+            Word::Succeeded => self
+                .client
+                .send_task_success()
+                .task_token(token)
+                .output("{}")
+                .send()
+                .await
+                .map(|_| ())
+                .map_err(aws_sdk_sfn::Error::from),
+            Word::Failed { error, cause } => self
+                .client
+                .send_task_failure()
+                .task_token(token)
+                .error(error)
+                .cause(cause)
+                .send()
+                .await
+                .map(|_| ())
+                .map_err(aws_sdk_sfn::Error::from),
+        };
+        waited_for(told)
+    }
+
+    /// Tell the machine that a job is at work.
+    pub async fn job_alive(&self, token: &str) -> Result<(), StepError> {
+        let told = self
+            .client
+            .send_task_heartbeat()
+            .task_token(token)
+            .send()
+            .await;
+        waited_for(told.map(|_| ()).map_err(aws_sdk_sfn::Error::from))
     }
 
     /// Start the machine of a deployment that is ready, and say so in its record.
@@ -126,6 +164,19 @@ impl Machines {
             )
             .caused_by(error)),
         }
+    }
+}
+
+/// Sent, or not waited for any more.
+fn waited_for(told: Result<(), aws_sdk_sfn::Error>) -> Result<(), StepError> {
+    use aws_sdk_sfn::Error::{InvalidToken, TaskDoesNotExist, TaskTimedOut};
+    match told {
+        Ok(()) | Err(TaskDoesNotExist(_) | TaskTimedOut(_) | InvalidToken(_)) => Ok(()),
+        Err(error) => Err(StepError::unavailable(
+            "machines_unavailable",
+            "Step Functions is away for now.",
+        )
+        .caused_by(error)),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Promise: made once, then one call after another; what fails at the start says so and ends.
 
 use crate::errors::Wire;
-use crate::handler::{Call, handle};
+use crate::handler::{Call, Handled, handle};
 use crate::{Cloud, Step, StepError};
 use domain::Time;
 use domain::lifecycle::Worker;
@@ -56,6 +56,14 @@ pub fn ended(served: Result<(), lambda_runtime::Error>) -> Exit {
     }
 }
 
+/// The machine waits for a token that nobody would send back: it catches this, and goes on.
+fn nothing_to_wait_for() -> Diagnostic {
+    Diagnostic {
+        error_type: domain::JOB_DONE.to_string(),
+        error_message: String::new(),
+    }
+}
+
 /// Serve a step until the process is stopped.
 pub async fn serve<S: Step>(make: impl FnOnce(&Cloud) -> S) -> Exit {
     let cloud = match start().await {
@@ -69,9 +77,12 @@ pub async fn serve<S: Step>(make: impl FnOnce(&Cloud) -> S) -> Exit {
             let worker = worker(&event.context);
             let call: Call = serde_json::from_value(event.payload)
                 .map_err(|error| Diagnostic::from(Wire(StepError::broken(error))))?;
-            handle(&cloud, step, call, worker)
-                .await
-                .map_err(|error| Diagnostic::from(Wire(error)))
+            let waits = call.token.is_some();
+            match handle(&cloud, step, call, worker).await {
+                Ok(Handled::Done) if waits => Err(nothing_to_wait_for()),
+                Ok(_) => Ok(()),
+                Err(error) => Err(Diagnostic::from(Wire(error))),
+            }
         }
     }))
     .await;

@@ -42,6 +42,8 @@ pub enum Done<G> {
     With(G, String),
     /// It does not apply, for this reason.
     Skipped(String),
+    /// An agent has it now, and will say how it ended.
+    HandedOver,
 }
 
 /// Nothing to give.
@@ -60,6 +62,8 @@ pub struct At {
     pub lock: LockKey,
     /// The frozen input.
     pub input: serde_json::Value,
+    /// What Step Functions waits for, when the step is a job.
+    pub(crate) token: Option<String>,
     pub(crate) cloud: Cloud,
     pub(crate) held: Held,
 }
@@ -82,6 +86,7 @@ impl At {
             done,
             total,
             unit: unit.to_string(),
+            rate: None,
             message: message.into(),
         };
         self.held.progress(&self.cloud, progress).await;

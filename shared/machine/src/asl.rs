@@ -145,10 +145,18 @@ fn forward(step: &Step, next: &str, on_error: &str) -> Value {
     if job {
         state["Resource"] = json!("arn:aws:states:::lambda:invoke.waitForTaskToken");
         state["HeartbeatSeconds"] = json!(HEARTBEAT_SECONDS);
+        // Its lost agents are counted apart from what an agent says of itself.
         retry.insert(0, json!({"ErrorEquals": ["States.HeartbeatTimeout"], "IntervalSeconds": 2, "BackoffRate": 2, "MaxAttempts": LOST_JOBS}));
     }
     state["Retry"] = Value::Array(retry);
-    state["Catch"] = catch(on_error, "$.error");
+    let mut catch = catch(on_error, "$.error");
+    if let (true, Some(catchers)) = (job, catch.as_array_mut()) {
+        catchers.insert(
+            0,
+            json!({"ErrorEquals": [domain::JOB_DONE], "ResultPath": null, "Next": next}),
+        );
+    }
+    state["Catch"] = catch;
     state["Next"] = json!(next);
     state
 }

@@ -10,6 +10,8 @@ pub fn all() -> Vec<Pipeline> {
         pipelines::register_server(),
         pipelines::check_server(),
         pipelines::create_site(),
+        pipelines::backup_site(),
+        pipelines::restore_backup(),
     ]
 }
 

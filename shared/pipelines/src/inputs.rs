@@ -2,7 +2,7 @@
 //!
 //! Promise: no secret in clear, and no default left to be filled in later.
 
-use domain::{SecretId, ServerId, SiteId};
+use domain::{BackupId, BackupPlan, DatabaseContents, FilesContents, SecretId, ServerId, SiteId};
 use serde::{Deserialize, Serialize};
 
 /// The frozen input of create_site.
@@ -32,6 +32,58 @@ pub struct CreateSite {
     pub admin_password: SecretId,
     /// The PHP version, when one was asked for.
     pub php: Option<String>,
+}
+
+/// The frozen input of backup_site.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BackupSite {
+    /// The site.
+    pub site_id: SiteId,
+    /// Where it lives.
+    pub server_id: ServerId,
+    /// Its name on the server: also its database's.
+    pub system_name: String,
+    /// What is to be made.
+    pub backup: BackupPlan,
+}
+
+/// The frozen input of restore_backup.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RestoreBackup {
+    /// The site.
+    pub site_id: SiteId,
+    /// Where it lives.
+    pub server_id: ServerId,
+    /// Its name on the server: also its database's.
+    pub system_name: String,
+    /// The backup that is put back.
+    pub restored: BackupId,
+    /// The backup of what is there, made first.
+    pub backup: BackupPlan,
+    /// The dump and its key; absent when no database is restored.
+    pub database: Option<StoredDatabase>,
+    /// The archives in order, the full one first; empty when no files are restored.
+    pub chain: Vec<StoredFiles>,
+}
+
+/// A dump in the store.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StoredDatabase {
+    /// Its key.
+    pub key: String,
+    /// What it is.
+    pub contents: DatabaseContents,
+}
+
+/// An archive in the store.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StoredFiles {
+    /// Its key.
+    pub files_key: String,
+    /// Its manifest's.
+    pub manifest_key: String,
+    /// What they are.
+    pub contents: FilesContents,
 }
 
 /// The frozen input of register_server.

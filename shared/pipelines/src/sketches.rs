@@ -4,7 +4,7 @@
 //! that nothing but tests can take one for real.
 
 use crate::steps::{database, domain, site};
-use crate::{Pipeline, SkipRule, Step, StepDefinition, minutes};
+use crate::{Pipeline, SkipRule, StepDefinition, minutes};
 use ::domain::Phase;
 use ::domain::TargetKind::{Environment, Site};
 
@@ -19,10 +19,6 @@ const NO_FILES: SkipRule = SkipRule {
 const NO_DATABASE: SkipRule = SkipRule {
     reason: "database not chosen",
     applies: |input| input["database"] == false,
-};
-const DATABASE_ONLY: SkipRule = SkipRule {
-    reason: "database only",
-    applies: |input| input["files"] == false,
 };
 const NO_SOURCE: SkipRule = SkipRule {
     reason: "not built from source",
@@ -63,10 +59,6 @@ fn site_made(pipeline: Pipeline) -> Pipeline {
         .step(site::CREATE_CONF_DIRECTORIES.undo(site::REMOVE_CONF_DIRECTORIES))
 }
 
-fn backup() -> Step {
-    job("backup_database", "Backup database").keeps(STORED)
-}
-
 /// All of them.
 pub fn all() -> Vec<Pipeline> {
     vec![
@@ -74,8 +66,6 @@ pub fn all() -> Vec<Pipeline> {
         create_staging(),
         push_staging(),
         refresh_staging(),
-        backup_site(),
-        restore_backup(),
         create_snapshot(),
         restore_snapshot(),
         create_time_capsule(),
@@ -165,43 +155,6 @@ fn refresh_staging() -> Pipeline {
         )
         .step(job("clone_database", "Clone database").keeps("it goes with the staging database"))
         .commit(call("apply_protections", "Apply protections").undo("lift_protections"))
-}
-
-fn backup_site() -> Pipeline {
-    Pipeline::named("backup_site", "Backup site")
-        .writes(Site)
-        .starts_with(SITE_META)
-        .step(backup())
-        .step(
-            job("collect_manifest", "Collect file manifest")
-                .keeps(STORED)
-                .skipped_when(DATABASE_ONLY),
-        )
-        .step(
-            job("archive_files", "Archive files")
-                .keeps(STORED)
-                .within(minutes(360))
-                .skipped_when(DATABASE_ONLY),
-        )
-        .commit(call("finalize_backup", "Finalize backup").undo("discard_backup"))
-        .tidy(
-            call("apply_retention", "Apply retention").keeps("what is pruned is named in the plan"),
-        )
-}
-
-fn restore_backup() -> Pipeline {
-    Pipeline::named("restore_backup", "Restore backup")
-        .writes(Site)
-        .starts_with(SITE_META)
-        .step(job("backup_before_restore", "Pre-restore backup").keeps(STORED))
-        .step(job("restore_database", "Restore database").undo("swap_back_database"))
-        .step(
-            job("download_files", "Download file backup")
-                .keeps(BESIDE)
-                .skipped_when(NO_FILES),
-        )
-        .commit(job("apply_files", "Apply file restore").undo("swap_back_files"))
-        .tidy(call("clean_up", "Post-restore cleanup").keeps("nothing is left to keep"))
 }
 
 fn create_snapshot() -> Pipeline {

@@ -3,11 +3,13 @@
 //! Promise: every act on a server is one of these typed calls. Nothing here carries a shell string, and every
 //! name, path and address is checked by the agent again before it is used. A repeat of a call finds its work done.
 
+pub mod job;
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Raised with every change of the shapes below; the agent refuses another one and is then upgraded.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Where the agent is on every server.
 pub const AGENT_PATH: &str = "/usr/local/lib/triphammer/triphammer-agent";
@@ -68,6 +70,15 @@ pub enum Call {
     ConfDirectoriesRemove(SiteName),
     /// Does the site answer over HTTP under this host name? Replies [`HttpReply`].
     SiteProbe(SiteProbe),
+    /// Start a job, or take it over. Replies [`job::JobStarted`].
+    JobStart(Box<job::JobStart>),
+    /// The tables that a restore of this deployment swapped out become the live ones again, and what lies beside them
+    /// goes; works from any point at which the restore stopped. Replies [`Changed`].
+    DatabaseSwapBack(DatabaseName),
+    /// The same for the tree. Replies [`Changed`].
+    FilesSwapBack(SiteName),
+    /// What a restore of this deployment downloaded goes. Replies [`Changed`].
+    RestoreDiscard(SiteName),
 }
 
 /// A database and the user of the same name.

@@ -7,7 +7,9 @@ use crate::transact::{Write, Written};
 use crate::{AuditEntry, Records, RecordsError, keys};
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::lifecycle::{Change, Lock, LockEffect, Slot, Snapshot, TargetEffect, lock};
-use domain::{Deployment, DeploymentId, DeploymentStep, LockKey, Settlement, TargetKind, TeamId};
+use domain::{
+    Deployment, DeploymentId, DeploymentStep, Job, LockKey, Settlement, TargetKind, TeamId,
+};
 
 /// How often a write over a changing record is tried before others are let through.
 const ATTEMPTS: u32 = 12;
@@ -41,6 +43,7 @@ impl Records {
         let mut deployment = None;
         let mut input = serde_json::Value::Null;
         let mut steps: Vec<DeploymentStep> = Vec::new();
+        let mut jobs: Vec<Job> = Vec::new();
         for found in self.query(keys::deployment_partition(team, id), "").await? {
             match found
                 .get("sk")
@@ -49,6 +52,7 @@ impl Records {
             {
                 Some("DEPLOYMENT") => deployment = Some(record::<Deployment>(found)?),
                 Some("INPUT") => input = read_input(found)?,
+                Some(sk) if sk.starts_with("JOB#") => jobs.push(record(found)?),
                 _ => steps.push(record(found)?),
             }
         }
@@ -57,6 +61,7 @@ impl Records {
             deployment,
             input,
             steps,
+            jobs,
         })
     }
 

@@ -8,6 +8,9 @@
 //! | frozen input | same | `INPUT` | its deployment |
 //! | step | same | `STEP#003#attach_domain` | its deployment, in order |
 //! | undo | same | `UNDO#996#detach_domain` | its deployment, in order, behind the steps |
+//! | job of a step | same | `JOB#archive_files` | its deployment; the callback |
+//! | lines of a job's log | `TEAM#t#LOG#id` | `archive_files#0000000007#000000000120` | a deployment's log, or one step's, in order |
+//! | backup | `TEAM#t#BACKUPS#site id` | its ULID | its site's list, newest first; its id |
 //! | lock | `TEAM#t#LOCK#site:id` | `LOCK` | creation, begin, settle |
 //! | claim (a name, a domain) | `TEAM#t#CLAIM#domain:…` | `CLAIM` | creation, settle |
 //! | idempotency key | `TEAM#t#IDEMPOTENCY#key` | `IDEMPOTENCY` | creation; expires |
@@ -33,7 +36,8 @@
 //! The indexes hold keys only: writing a deployment again does not write them again, and a page is one query and one batch read.
 
 use domain::{
-    DeploymentId, LockKey, SecretId, ServerId, SiteId, StepKind, TeamId, TokenId, WebhookEndpointId,
+    BackupId, DeploymentId, LockKey, SecretId, ServerId, SiteId, StepKind, TeamId, TokenId,
+    WebhookEndpointId,
 };
 
 /// Partition and sort key.
@@ -62,6 +66,26 @@ pub fn step(team: TeamId, id: DeploymentId, kind: StepKind, order: u32, name: &s
         deployment_partition(team, id),
         format!("{word}#{order:03}#{name}"),
     )
+}
+/// Of a step's job.
+pub fn job(team: TeamId, id: DeploymentId, step: &str) -> Key {
+    (deployment_partition(team, id), format!("JOB#{step}"))
+}
+/// Of what a deployment's jobs logged.
+pub fn logs(team: TeamId, id: DeploymentId) -> String {
+    format!("TEAM#{team}#LOG#{id}")
+}
+/// Of lines that a job logged.
+pub fn log_chunk(team: TeamId, id: DeploymentId, step: &str, fence: u64, first: u64) -> Key {
+    (logs(team, id), format!("{step}#{fence:010}#{first:012}"))
+}
+/// Of a site's backups.
+pub fn backups(team: TeamId, site: SiteId) -> String {
+    format!("TEAM#{team}#BACKUPS#{site}")
+}
+/// Of a backup.
+pub fn backup(team: TeamId, site: SiteId, id: BackupId) -> Key {
+    (backups(team, site), id.to_string())
 }
 /// Of a lock.
 pub fn lock(team: TeamId, lock: &LockKey) -> Key {

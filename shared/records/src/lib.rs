@@ -3,11 +3,13 @@
 //! Promise: every method takes the team and builds its keys from it; every status write is conditional; no scans.
 
 mod audit;
+mod backups;
 mod create;
 mod deployments;
 mod error;
 mod history;
 mod item;
+mod jobs;
 pub mod keys;
 mod live;
 mod notices;
@@ -25,6 +27,7 @@ pub use create::{Claim, CreateRefused, Created, Idempotency, NewDeployment, Targ
 pub use deployments::{Applied, merged};
 pub use error::RecordsError;
 pub use history::{Page, read_cursor, write_cursor};
+pub use jobs::{JobKey, LogChunk, LogLine};
 pub use live::{Connection, TOPICS_LIMIT, Ticket};
 pub use secrets::SealedSecret;
 pub use stream::StreamChange;

@@ -6,7 +6,9 @@ use crate::AGENT_USER;
 use crate::keys::read_private;
 use crate::ssh::{Login, Session};
 use domain::{ErrorKind, Server, ServerId, StepError};
+use kit::job::Ticket;
 use kit::{At, Cloud};
+use protocol::job::{JobStart, JobStarted, Work};
 use protocol::{AgentError, AgentErrorKind, Call, Lease, PROTOCOL_VERSION, Reply, Request};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -83,6 +85,22 @@ pub struct Host {
 }
 
 impl Host {
+    /// Start the job of a ticket, or take it over when it runs already.
+    pub async fn start(
+        &self,
+        ticket: Ticket,
+        limit: Duration,
+        work: Work,
+    ) -> Result<JobStarted, StepError> {
+        let start = JobStart {
+            job: ticket.job,
+            callback: ticket.callback,
+            limit_seconds: limit.as_secs(),
+            work,
+        };
+        self.call(Call::JobStart(Box::new(start))).await
+    }
+
     /// One typed call.
     pub async fn call<R: DeserializeOwned>(&self, call: Call) -> Result<R, StepError> {
         let deadline_seconds = u32::try_from(CALL_WITHIN.as_secs()).unwrap_or(u32::MAX);

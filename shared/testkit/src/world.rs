@@ -1,7 +1,9 @@
 //! What steps change here: marks under names, each with the deployment that made it; and what goes wrong.
 
-use domain::{DeploymentId, ErrorKind, StepError};
+use domain::{DeploymentId, ErrorKind, JobOrder, StepError};
 use kit::{At, Done, Step};
+use protocol::job::JobResult;
+use protocol::{AgentError, AgentErrorKind};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -30,6 +32,7 @@ pub enum Fault {
 struct State {
     marks: BTreeMap<String, DeploymentId>,
     faults: HashMap<String, VecDeque<Fault>>,
+    results: HashMap<String, JobResult>,
     effects: u32,
 }
 
@@ -71,6 +74,11 @@ impl World {
         self.state().effects
     }
 
+    /// What the agent will say of the job that was given to it last.
+    pub(crate) fn result(&self, step: &str) -> JobResult {
+        self.state().results.remove(step).unwrap_or_else(done)
+    }
+
     fn fault(&self, name: &str) -> Option<Fault> {
         self.state()
             .faults
@@ -107,6 +115,7 @@ impl World {
 pub(crate) struct Scripted {
     pub name: String,
     pub undo: Option<String>,
+    pub is_job: bool,
     pub world: World,
     pub cancel: Arc<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>,
 }
@@ -131,6 +140,46 @@ impl Scripted {
     }
 }
 
+impl Scripted {
+    /// A fault after the effect is the agent's; all others are of the Lambda that starts it.
+    async fn hand_over(
+        &self,
+        at: &At,
+        fault: Option<Fault>,
+    ) -> Result<Done<kit::step::Nothing>, StepError> {
+        at.job(JobOrder::default()).await?;
+        let (result, fault) = match fault {
+            Some(Fault::After(kind)) => (failed(kind), None),
+            fault => (done(), fault),
+        };
+        self.world.state().results.insert(self.name.clone(), result);
+        self.meet(fault, true).await?;
+        Ok(Done::HandedOver)
+    }
+}
+
+fn done() -> JobResult {
+    JobResult::Done {
+        gives: Value::Null,
+        summary: String::new(),
+    }
+}
+
+fn failed(kind: ErrorKind) -> JobResult {
+    let kind = match kind {
+        ErrorKind::Busy => AgentErrorKind::Busy,
+        ErrorKind::Unavailable => AgentErrorKind::Unavailable,
+        ErrorKind::Refused => AgentErrorKind::Refused,
+        _ => AgentErrorKind::Broken,
+    };
+    JobResult::Failed(AgentError {
+        kind,
+        code: "scripted".to_string(),
+        message: "It was scripted to fail.".to_string(),
+        detail: String::new(),
+    })
+}
+
 impl Step for Scripted {
     const NAME: &'static str = "scripted";
     type Needs = Value;
@@ -141,6 +190,9 @@ impl Step for Scripted {
         self.meet(fault, false).await?;
         if self.undo.is_some() {
             self.world.make(&self.name, at.deployment_id)?;
+        }
+        if self.is_job {
+            return self.hand_over(at, fault).await;
         }
         self.meet(fault, true).await?;
         Ok(Done::With(kit::step::Nothing {}, String::new()))

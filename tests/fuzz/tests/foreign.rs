@@ -250,7 +250,7 @@ fn the_agent_understands_a_request_whole_or_says_no_more_than_that() {
             text,
         ] {
             let mut request = json!({
-                "version": 1, "deadline_seconds": 5,
+                "version": protocol::PROTOCOL_VERSION, "deadline_seconds": 5,
                 "lease": {"target": text, "fence": 1, "deployment_id": text},
                 "call": {"name": call, "site": text, "database": text, "canary": text},
             });

@@ -240,6 +240,10 @@ async fn again(
             }
             Ok((operations::create_site(asked)?, Some(password)))
         }
+        name @ ("backup_site" | "restore_backup") => Ok((
+            operations::again(name, &snapshot.deployment, snapshot.input.clone())?,
+            None,
+        )),
         other => Err(ApiError::unprocessable(
             "unknown_pipeline",
             format!("There is no pipeline {other} any more."),
@@ -251,6 +255,8 @@ async fn again(
 fn scope(pipeline: &str) -> Scope {
     match pipeline {
         "create_site" => Scope::SiteWrite,
+        "backup_site" => Scope::BackupRun,
+        "restore_backup" => Scope::BackupRestore,
         _ => Scope::ServerWrite,
     }
 }

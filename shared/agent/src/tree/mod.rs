@@ -45,6 +45,8 @@ pub enum Job {
     Discard { home: String },
     /// Write wp-config.php.
     Config { home: String, content: String },
+    /// Let WordPress answer that it is being worked on, or no more.
+    Maintenance { home: String, on: bool },
     /// Remove all that is in the home.
     Clear { home: String },
 }
@@ -178,6 +180,7 @@ impl Job {
             | Job::Publish { home }
             | Job::Discard { home }
             | Job::Config { home, .. }
+            | Job::Maintenance { home, .. }
             | Job::Clear { home } => home,
         }
     }

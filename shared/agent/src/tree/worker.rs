@@ -13,6 +13,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 const LINE_LIMIT_BYTES: u64 = 256 * 1024;
 const CONFIG: &str = "wp-config.php";
 const CONFIG_NEW: &str = "wp-config.php.triphammer-new";
+const MAINTENANCE: &str = ".maintenance";
 /// Our mark stands in the first lines.
 const MARK_WITHIN_BYTES: u64 = 400;
 
@@ -51,6 +52,7 @@ pub fn perform(job: &Job, stream: impl Read) -> Result<Done, Failure> {
         Job::Publish { .. } => publish(&home)?,
         Job::Discard { .. } => remove::entry(&home, INCOMING)?,
         Job::Config { content, .. } => config(&home, content)?,
+        Job::Maintenance { on, .. } => maintenance(&home, *on)?,
         Job::Clear { .. } => remove::contents(&home)?,
     }
     Ok(Done::Yes)
@@ -97,6 +99,27 @@ fn publish(home: &Dir) -> Result<(), Failure> {
     // The handle of a directory opened by path alone cannot be synced; this one can.
     rustix::fs::syncfs(home.open(".")?).map_err(io::Error::from)?;
     home.rename(INCOMING, home, PUBLIC)?;
+    Ok(())
+}
+
+/// As WordPress has it: the file says since when, and is passed over after ten minutes.
+fn maintenance(home: &Dir, on: bool) -> Result<(), Failure> {
+    let public = match home.open_dir(PUBLIC) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        public => public?,
+    };
+    remove::entry(&public, MAINTENANCE)?;
+    if on {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let since = since.map_or(0, |since| since.as_secs());
+        let new = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .clone();
+        let mut file = public.open_with(MAINTENANCE, &new)?;
+        file.write_all(format!("<?php $upgrading = {since};\n").as_bytes())?;
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! Promise: each says what it did, or asks first when it cannot be taken back; `--follow` where nothing is begun is refused.
 
 mod audit;
+mod backups;
 mod deployments;
 mod pages;
 mod picture;
@@ -11,7 +12,7 @@ mod sites;
 mod tokens;
 mod webhook_endpoints;
 
-use crate::args::{Cli, Command, Deployments, Global, Servers, Sites};
+use crate::args::{Backups, Cli, Command, Deployments, Global, Servers, Sites};
 use crate::ending::{Ending, Fault};
 use crate::follow::{self, Followed};
 use crate::invocation::Invocation;
@@ -38,6 +39,7 @@ pub async fn perform(cli: Cli) -> Result<Ending, Fault> {
     match cli.command {
         Command::Servers(command) => servers::perform(&invocation, command).await,
         Command::Sites(command) => sites::perform(&invocation, command).await,
+        Command::Backups(command) => backups::perform(&invocation, command).await,
         Command::Deployments(command) => deployments::perform(&invocation, command).await,
         Command::Tokens(command) => tokens::perform(&invocation, command).await,
         Command::WebhookEndpoints(command) => {
@@ -51,6 +53,9 @@ fn can_be_followed(command: &Command) -> bool {
     match command {
         Command::Servers(command) => matches!(command, Servers::Add(_) | Servers::Check { .. }),
         Command::Sites(command) => matches!(command, Sites::Create(_)),
+        Command::Backups(command) => {
+            matches!(command, Backups::Create { .. } | Backups::Restore { .. })
+        }
         Command::Deployments(command) => !matches!(
             command,
             Deployments::List { .. } | Deployments::Acknowledge { .. }

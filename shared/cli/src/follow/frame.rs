@@ -146,15 +146,26 @@ fn progress_text(progress: &Progress) -> String {
         Some(total) if total > 0 => {
             let percent = progress.done.min(total) * 100 / total;
             format!(
-                "{} {percent:>3}%  {} of {}{unit}  {message}",
+                "{} {percent:>3}%  {} of {}{unit}{}  {message}",
                 bar(progress.done, total),
                 amount(progress.done),
-                amount(total)
+                amount(total),
+                pace(progress, total, amount)
             )
         }
         _ if progress.done > 0 => format!("{}{unit}  {message}", amount(progress.done)),
         _ => message,
     }
+}
+
+/// `  31.2 MB/s, 4 s left`, when it is known.
+fn pace(progress: &Progress, total: u64, amount: impl Fn(u64) -> String) -> String {
+    let Some(rate) = progress.rate.filter(|rate| *rate >= 1.0) else {
+        return String::new();
+    };
+    let left = total.saturating_sub(progress.done) as f64 / rate;
+    let left = took(chrono::TimeDelta::seconds(left.ceil() as i64));
+    format!("  {}/s, {left} left", amount(rate as u64))
 }
 
 #[cfg(test)]
@@ -198,11 +209,12 @@ mod tests {
             done: 30_000_000,
             total: Some(60_000_000),
             unit: "bytes".to_string(),
+            rate: Some(10_000_000.0),
             message: "Copying".to_string(),
         });
         assert_eq!(
             drawn(&running),
-            "  ⠋ Make one    3.0s  ██████████░░░░░░░░░░  50%  30.0 MB of 60.0 MB  Copying"
+            "  ⠋ Make one    3.0s  ██████████░░░░░░░░░░  50%  30.0 MB of 60.0 MB  10.0 MB/s, 3.0s left  Copying"
         );
     }
 

@@ -14,7 +14,7 @@ pub use lock::{Arrival, Lock, Slot};
 pub use recovery::{Execution, Recovery, recover};
 pub use worker::{begin, finish, progress, release};
 
-use crate::{Deployment, DeploymentStep, Failure, StepKind, StepStatus, Time};
+use crate::{Deployment, DeploymentStep, Failure, Job, StepKind, StepStatus, Time};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub input: Value,
     /// Its steps in order, the undos behind them.
     pub steps: Vec<DeploymentStep>,
+    /// Those of its steps that an agent has or had in hand.
+    pub jobs: Vec<Job>,
 }
 
 /// What is to be written, all or nothing.
@@ -117,6 +119,11 @@ impl Snapshot {
     /// The step of this name, forward or undo.
     pub fn step(&self, name: &str) -> Option<&DeploymentStep> {
         self.steps.iter().find(|step| step.name == name)
+    }
+
+    /// The job of the step of this name.
+    pub fn job(&self, step: &str) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.step == step)
     }
 
     /// Forward steps that started and whose undo has not completed, last first.

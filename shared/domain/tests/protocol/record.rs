@@ -185,6 +185,7 @@ pub fn unpacked(record: &Record, who: usize, kind: Kind) -> Snapshot {
         steps: steps
             .filter_map(|(at, step)| step.as_ref().map(|step| unpacked_step(at, step)))
             .collect(),
+        jobs: Vec::new(),
     }
 }
 

@@ -1,84 +1,37 @@
-//! Databases and their users, through the host's own client as root over the socket.
+//! Databases: made and dropped, dumped, and restored beside the live tables.
 //!
-//! Promise: statements go in by stdin, names are checked and quoted, and of what the client complains only the codes
-//! are kept: it prints whole failing statements, and those hold passwords and customers' rows.
+//! Promise: names are checked and quoted, only what carries this deployment's mark is dropped, and no password or row
+//! gets into an argument list, an error or a log.
+
+mod back;
+mod client;
+mod dump;
+mod journal;
+mod load;
+mod objects;
+mod restore;
+mod script;
+mod server;
+mod sessions;
+mod swap;
+mod tables;
 
 use crate::check;
 use crate::claims::{self, Kind, NoFacts, Standing};
-use crate::fault::{Result, missing_software, refused, unavailable, with_detail};
+use crate::fault::Result;
 use crate::host::Work;
-use crate::run::{self, As};
 use crate::secret;
 use protocol::DatabaseName;
-use std::path::{Path, PathBuf};
 
-/// No server on the socket, gone away, lost, too many connections, shutting down: all pass.
-const AWAY: [u32; 7] = [2002, 2003, 2006, 2013, 1040, 1053, 1203];
-/// Root may not log in over the socket.
-const DENIED: [u32; 2] = [1045, 1698];
-/// The server's disk is full: `ER_DISK_FULL`, and the errors of its file layer.
-const FULL: [u32; 3] = [1021, 3, 20];
+pub use dump::{Dumped, dump, estimate};
+pub use restore::Restore;
+pub use server::Server;
 
-fn client() -> Result<PathBuf> {
-    ["mariadb", "mysql"]
-        .iter()
-        .find_map(|name| run::find(name))
-        .ok_or_else(|| missing_software("a MariaDB or MySQL client", "apt install mariadb-server"))
-}
+use server::grant_pattern;
 
-/// Run statements; the rows as text, one a line.
+/// Run statements on the host's own server; the rows as text, one a line.
 pub fn sql(statements: &str) -> Result<String> {
-    let mut command = run::command(&client()?, As::Root);
-    command.args([
-        "--batch",
-        "--skip-column-names",
-        "--connect-timeout=10",
-        "--default-character-set=utf8mb4",
-    ]);
-    let seen = run::run(&mut command, statements.as_bytes())?;
-    if seen.ok {
-        return Ok(seen.output);
-    }
-    let codes = error_codes(&seen.errors);
-    let has = |list: &[u32]| codes.iter().any(|(number, _)| list.contains(number));
-    let error = if has(&AWAY) {
-        unavailable(
-            "database_unreachable",
-            "The database server does not answer. Look at it: systemctl status mariadb (or mysql).",
-        )
-    } else if has(&DENIED) {
-        refused(
-            "database_access_denied",
-            "The database server does not let root in over its socket. Give root@localhost unix_socket login, or a password in /root/.my.cnf.",
-        )
-    } else if has(&FULL) {
-        crate::fault::disk_full(Path::new("/var/lib/mysql"))
-    } else {
-        unavailable(
-            "database_failed",
-            "The database server refused a statement.",
-        )
-    };
-    let listed: Vec<String> = codes
-        .iter()
-        .map(|(number, state)| format!("ERROR {number} ({state})"))
-        .collect();
-    Err(with_detail(
-        error,
-        format!("{} {}", seen.status, listed.join(", ")),
-    ))
-}
-
-/// `ERROR 1045 (28000)` of each line that begins so, and nothing else of it.
-fn error_codes(errors: &str) -> Vec<(u32, String)> {
-    let code = |line: &str| {
-        let rest = line.strip_prefix("ERROR ")?;
-        let (number, rest) = rest.split_once(' ')?;
-        let state = rest.strip_prefix('(')?.split(')').next()?;
-        let ok = state.len() == 5 && state.bytes().all(|b| b.is_ascii_alphanumeric());
-        ok.then_some((number.parse().ok()?, state.to_string()))
-    };
-    errors.lines().filter_map(code).take(8).collect()
+    Server::host().sql(statements)
 }
 
 /// Does a database, or a user on this host, of that name exist? Says which, for people.
@@ -108,13 +61,6 @@ fn has_user(name: &str) -> Result<bool> {
     ))?
     .trim()
         != "0")
-}
-
-/// In a GRANT the name is a pattern: an underscore would stand for any letter, and open a neighbour's database.
-fn grant_pattern(name: &str) -> String {
-    name.replace('\\', "\\\\")
-        .replace('_', "\\_")
-        .replace('%', "\\%")
 }
 
 /// See [`protocol::Call::DatabaseCreate`].
@@ -205,7 +151,12 @@ pub fn is_empty(name: &str) -> Result<bool> {
 
 /// `MariaDB 10.11.19`.
 pub fn version() -> Result<String> {
-    let text = sql("SELECT VERSION();")?;
+    version_of(&Server::host())
+}
+
+/// The same of another server.
+fn version_of(server: &Server) -> Result<String> {
+    let text = server.sql("SELECT VERSION();")?;
     let number = text
         .trim()
         .split('-')
@@ -220,19 +171,19 @@ pub fn version() -> Result<String> {
     Ok(format!("{product} {number}"))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_a_failing_statement_only_the_code_is_kept() {
-        let errors = "--------------\nCREATE USER x IDENTIFIED BY 'hush'\n--------------\n\nERROR 1064 (42000) at line 1: near 'hush'\n";
-        assert_eq!(error_codes(errors), [(1064, "42000".to_string())]);
-        assert!(error_codes("ERROR hush (x)").is_empty());
+/// See [`protocol::Call::DatabaseSwapBack`].
+pub fn swap_back(
+    work: &mut Work<'_>,
+    DatabaseName { database: name }: &DatabaseName,
+) -> Result<()> {
+    let server = Server::host();
+    let changed = Restore::new(&server, work.paths, work.lease, name)?.swap_back()?;
+    for note in changed.notes {
+        if changed.changed {
+            work.did(note);
+        } else {
+            work.note(note);
+        }
     }
-
-    #[test]
-    fn a_grant_opens_no_neighbours_database() {
-        assert_eq!(grant_pattern("shop_ab%1"), "shop\\_ab\\%1");
-    }
+    Ok(())
 }
