@@ -62,9 +62,9 @@ impl Callback {
         sealed: &Sealed,
     ) -> Result<(), Refused> {
         let object = object(job, name, Access::Write)?;
-        let in_order = parts.iter().map(|sent| &sent.part).zip(1..);
-        let whole = in_order.fold(Some(0_u64), |whole, (part, number)| {
-            whole
+        let mut in_order = parts.iter().map(|sent| &sent.part).zip(1..);
+        let whole = in_order.try_fold(0_u64, |whole, (part, number)| {
+            Some(whole)
                 .filter(|_| is_part(part) && part.number == number)?
                 .checked_add(part.size_bytes)
         });

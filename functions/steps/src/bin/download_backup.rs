@@ -9,7 +9,7 @@ use kit::{At, Done, Step};
 use pipelines::inputs::RestoreBackup;
 use pipelines::inputs::StoredFiles;
 use pipelines::steps::backup;
-use protocol::job::{DownloadBackup, Dump, Link, Sealed, Work};
+use protocol::job::{self, Dump, Link, Sealed, Work};
 use protocol::{Call, Changed, SiteName};
 use sites::Hosts;
 use steps::{SiteNeeds, hand_over, told};
@@ -54,7 +54,7 @@ impl Step for DownloadBackup {
             may_read(format!("files_{at}"), &link.files_key);
             may_read(format!("manifest_{at}"), &link.manifest_key);
         }
-        let work = Work::DownloadBackup(DownloadBackup {
+        let work = Work::DownloadBackup(job::DownloadBackup {
             site: input.system_name,
             database: input.database.map(|database| Dump {
                 sealed: sealed(&database.contents.object),
