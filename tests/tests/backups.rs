@@ -22,6 +22,8 @@ impl Shop {
     async fn new(name: &str) -> Self {
         let stack = Stack::from_env();
         let server = stack.registered().await;
+        // Sites stay when a test fails, and a stack may be asked again.
+        let name = &format!("{name}-{:x}", std::process::id());
         let created = stack
             .post("/v1/sites", stack.site_create(&server, name))
             .await;
@@ -56,7 +58,7 @@ impl Shop {
                 printf x > "$(printf "a name\nwith a line")"; printf y > -rf; printf z > "$(printf "\377\376.bin")"
                 truncate -s 20M sparse.img; printf end | dd of=sparse.img bs=1 seek=9000000 conv=notrunc 2>/dev/null
                 chmod 640 photo.jpg; chmod 2755 2026; touch -d "2001-02-03 04:05:06.789" photo.jpg; touch -d "1999-12-31 23:59:59.5" 2026'
-            mariadb "$site" -e "CREATE TABLE stock (id INT PRIMARY KEY, name VARCHAR(50), raw BLOB) CHARSET utf8mb4;
+            mariadb --default-character-set=utf8mb4 "$site" -e "CREATE TABLE stock (id INT PRIMARY KEY, name VARCHAR(50), raw BLOB) CHARSET utf8mb4;
                 INSERT INTO stock VALUES (1, 'caffè 🍋', x'00ff27'), (2, 'a;b--c', NULL);
                 CREATE VIEW in_stock AS SELECT name FROM stock; CREATE TRIGGER stocked BEFORE INSERT ON stock FOR EACH ROW SET NEW.name = UPPER(NEW.name);""#,
         );
@@ -64,10 +66,10 @@ impl Shop {
 
     fn contents(&self) -> Contents {
         let tree = self.run(
-            r"find . -printf '%P|%y|%m|%u|%g|%T@|%s|%l|%n\0' | LC_ALL=C sort -z | tr '\0' '\n' | sed '/^|d|/d'; find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum --zero | tr '\0' '\n'",
+            r"find . -mindepth 1 \( -type d -printf '%P|%y|%m|%u|%g|%T@\0' -o -printf '%P|%y|%m|%u|%g|%T@|%s|%l|%n\0' \) | LC_ALL=C sort -z | tr '\0' '\n' | cat -v; find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum --zero | tr '\0' '\n' | cat -v",
         );
         let rows = self.run(
-            "mariadb-dump --skip-dump-date --skip-comments --order-by-primary --routines --triggers --events --hex-blob $site",
+            "mariadb-dump --skip-dump-date --skip-comments --order-by-primary --routines --triggers --events --hex-blob $site | cat -v",
         );
         Contents { tree, rows }
     }
