@@ -235,6 +235,51 @@ def templates_set_time_to_live():
         handlers[operation] = provision
 
 
+def tasks_wait_for_their_token():
+    """Waiting for a token: a function that fails fails its task, silence for HeartbeatSeconds does too, a stopped execution
+    waits no longer, and each try has a token of its own."""
+    execute, invoke = stepfunctions._execute_task, stepfunctions._invoke_with_callback
+    here = threading.local()
+
+    def remembered(state, raw_input, execution, context):
+        before, here.at = getattr(here, "at", None), (execution, context)
+        try:
+            return execute(state, raw_input, execution, context)
+        finally:
+            here.at = before
+
+    def waiting(resource, parameters, token, state):
+        if ":lambda:invoke" not in resource:
+            return invoke(resource, parameters, token, state)
+        execution, context = here.at
+        said = threading.Event()
+        info = {"event": said, "result": None, "error": None, "heartbeat": None}
+        stepfunctions._task_tokens[token] = info
+        try:
+            stepfunctions._invoke_resource(resource.replace(".waitForTaskToken", ""), parameters)
+            began = heard = time.monotonic()
+            while not said.wait(0.1):
+                now = time.monotonic()
+                if info["heartbeat"]:
+                    heard, info["heartbeat"] = now, None
+                if execution and execution["status"] != "RUNNING":
+                    raise stepfunctions._ExecutionError("States.Runtime", "The execution was stopped.")
+                if now - began > state.get("TimeoutSeconds", 99999999):
+                    raise stepfunctions._ExecutionError("States.Timeout", "")
+                if now - heard > state.get("HeartbeatSeconds", 99999999):
+                    raise stepfunctions._ExecutionError("States.HeartbeatTimeout", "")
+            if info["error"]:
+                raise stepfunctions._ExecutionError(info["error"]["Error"], info["error"]["Cause"])
+            return json.loads(info["result"])
+        except stepfunctions._ExecutionError:
+            context["Task"] = {"Token": stepfunctions.new_uuid()}
+            raise
+        finally:
+            stepfunctions._task_tokens.pop(token, None)
+
+    stepfunctions._execute_task, stepfunctions._invoke_with_callback = remembered, waiting
+
+
 def listen_for_servers(address):
     """A second address beside the first: the lab's own, which need not be there yet. Nothing else can reach it."""
     create = Config.create_sockets
@@ -263,6 +308,7 @@ CORRECTIONS = [
     failed_functions_are_500,
     streams_retry_and_move_on,
     templates_set_time_to_live,
+    tasks_wait_for_their_token,
 ]
 
 if __name__ == "__main__":

@@ -202,3 +202,30 @@ def test_a_template_sets_a_tables_time_to_live(stack):
         time.sleep(0.1)
     said = stack.dynamodb.describe_time_to_live(TableName="with-ttl")["TimeToLiveDescription"]
     assert (said["TimeToLiveStatus"], said.get("AttributeName")) == ("ENABLED", "expires_at")
+
+
+def waiting(function, **more):
+    """A state that waits for its token, which the function gets."""
+    parameters = {"FunctionName": function, "Payload": {"token.$": "$$.Task.Token"}}
+    return {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken", "Parameters": parameters, "TimeoutSeconds": 15, "End": True, **more}
+
+
+def test_a_function_that_fails_fails_the_task_that_waits_for_its_token(stack):
+    refused = stack.function("class Refused(Exception): pass\nraise Refused('no')")
+    _, execution = stack.execute({"wait": waiting(refused, Catch=[{"ErrorEquals": ["States.ALL"], "Next": "caught"}]), "caught": {"Type": "Succeed"}})
+    assert stack.ended(execution, within=10)["status"] == "SUCCEEDED"
+
+
+def test_silence_for_longer_than_the_heartbeat_fails_the_task(stack):
+    silent = stack.function("return None")
+    began = time.monotonic()
+    _, execution = stack.execute({"wait": waiting(silent, HeartbeatSeconds=1)})
+    assert stack.ended(execution)["error"] == "States.HeartbeatTimeout"
+    assert time.monotonic() - began < 10
+
+
+def test_each_try_of_a_task_has_a_token_of_its_own(stack):
+    seen = stack.function("STATE.setdefault('seen', set()).add(event['token'])\nif len(STATE['seen']) == 2: raise Exception('two tokens')\nreturn None")
+    retry = [{"ErrorEquals": ["States.HeartbeatTimeout"], "IntervalSeconds": 1, "MaxAttempts": 1, "BackoffRate": 1}]
+    _, execution = stack.execute({"wait": waiting(seen, HeartbeatSeconds=1, Retry=retry)})
+    assert "two tokens" in stack.ended(execution)["cause"]
