@@ -69,7 +69,7 @@ impl Shop {
             r"find . -mindepth 1 \( -type d -printf '%P|%y|%m|%u|%g|%T@\0' -o -printf '%P|%y|%m|%u|%g|%T@|%s|%l|%n\0' \) | LC_ALL=C sort -z | tr '\0' '\n' | cat -v; find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum --zero | tr '\0' '\n' | cat -v",
         );
         let rows = self.run(
-            "mariadb-dump --skip-dump-date --skip-comments --order-by-primary --routines --triggers --events --hex-blob $site | cat -v",
+            "mariadb-dump --skip-dump-date --skip-comments --order-by-primary --routines --triggers --events --hex-blob $site | sed -E 's/DEFINER=[^ *]+ ?//' | cat -v",
         );
         Contents { tree, rows }
     }
