@@ -216,6 +216,32 @@ def streams_retry_and_move_on():
     lambda_svc._poll_dynamodb_streams = poll
 
 
+def streams_outlive_a_restart():
+    """A stream keeps what its readers have not read yet when the stack is stopped, and they go on where they were. Stock
+    keeps the readers' positions but not the records, so that a reader waits until as many new ones have come."""
+    state, load = dynamodb.get_state, dynamodb.load_persisted_state
+
+    def unread(account, region, table):
+        """The table's records from the first one that a mapping has not read, and how many came before it."""
+        mappings = [mapping["UUID"] for at, mapping in lambda_svc._esms.all_items() if at[:2] == (account, region) and f":table/{table}/stream/" in mapping.get("EventSourceArn", "")]
+        positions = [lambda_svc._dynamodb_stream_positions.get_scoped(account, region, uuid) for uuid in mappings]
+        begin, end = dynamodb.stream_start_position(table, account_id=account, region=region), dynamodb.stream_end_position(table, account_id=account, region=region)
+        read = min((position for position in positions if position is not None), default=end)
+        read = min(max(read, begin), end)
+        return [read, dynamodb.stream_live_records(table, account_id=account, region=region)[read - begin:]]
+
+    def get_state():
+        return state() | {"streams": [[*at, *unread(*at)] for at, _ in dynamodb._stream_records.all_items()]}
+
+    def load_persisted_state(data):
+        load(data)
+        for account, region, table, read, records in data.get("streams", []):
+            dynamodb._stream_trimmed.set_scoped(account, region, table, read)
+            dynamodb._stream_records.set_scoped(account, region, table, records)
+
+    dynamodb.get_state, dynamodb.load_persisted_state = get_state, load_persisted_state
+
+
 def templates_set_time_to_live():
     """TimeToLiveSpecification of a table in a template takes effect."""
     handlers = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
@@ -307,6 +333,7 @@ CORRECTIONS = [
     starting_twice_is_once,
     failed_functions_are_500,
     streams_retry_and_move_on,
+    streams_outlive_a_restart,
     templates_set_time_to_live,
     tasks_wait_for_their_token,
 ]

@@ -307,6 +307,8 @@ async fn the_local_aws_stopped_and_started_again_loses_no_deployment() {
     let swept = stack.sweep().await;
     assert!(swept["recovered"].as_u64() >= Some(1), "{swept}");
     leaves_nothing(&stack, &id, "failed", &before, AFTER_A_LOST_WORKER).await;
+    let next = create(&stack, &server, "after-the-restart").await;
+    completes(&stack, &next, SOON).await;
 }
 
 /// The same code under another hash: a comment more at the end of its zip.

@@ -2,6 +2,7 @@
 
 TRIPHAMMER_STOCK=1 runs them on stock MiniStack, to see when a correction can go.
 """
+import contextlib
 import io
 import json
 import os
@@ -58,16 +59,17 @@ class Stack:
         return seen
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    folder, port = tmp_path_factory.mktemp("ministack"), free_port()
+@contextlib.contextmanager
+def running(folder, **more):
+    """A stack that keeps its state in `folder`, until the end of the block; asked to stop, it writes its state down."""
+    port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     python = os.environ.get("TRIPHAMMER_PYTHON", str(ROOT / ".local/venv/bin/python"))
     for name in ("s3", "state", "tmp"):
-        (folder / name).mkdir()
+        (folder / name).mkdir(exist_ok=True)
     env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TRIPHAMMER_STOCK") if name in os.environ}
     env |= {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0", "AWS_ENDPOINT_URL": endpoint,
-            "S3_PERSIST": "1", "S3_DATA_DIR": str(folder / "s3"), "STATE_DIR": str(folder / "state"), "TMPDIR": str(folder / "tmp")}
+            "S3_PERSIST": "1", "S3_DATA_DIR": str(folder / "s3"), "STATE_DIR": str(folder / "state"), "TMPDIR": str(folder / "tmp")} | more
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen([python, str(ROOT / "infra/local/ministack_launcher.py")], env=env, stdout=log, stderr=log, start_new_session=True)
     try:
@@ -81,8 +83,18 @@ def stack(tmp_path_factory):
                 time.sleep(0.1)
         yield Stack(endpoint)
     finally:
-        process.kill()
-        process.wait()
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("ministack")) as stack:
+        yield stack
 
 
 def wait(seconds):
@@ -189,6 +201,37 @@ def test_a_stream_retries_what_is_reported_gives_up_on_poison_and_moves_on(stack
             stack.sqs.delete_message(QueueUrl=queue["seen"], ReceiptHandle=message["ReceiptHandle"])
     assert seen == ["once", "last"]
     assert len(stack.sqs.receive_message(QueueUrl=queue["poison"], WaitTimeSeconds=2).get("Messages", [])) == 1
+
+
+def test_a_stream_goes_on_where_it_was_when_the_stack_is_started_again(tmp_path):
+    def records(stack):
+        """What the mapping's function was given since the start, as its answers' count in the log would not tell."""
+        return [event["message"] for group in stack.logs.describe_log_groups()["logGroups"]
+                for event in stack.logs.filter_log_events(logGroupName=group["logGroupName"])["events"] if "GIVEN" in event["message"]]
+
+    def given(stack, id, within=20):
+        deadline = time.monotonic() + within
+        while not any(f"GIVEN {id}" in line for line in records(stack)):
+            assert time.monotonic() < deadline, f"{id} was not given to the function: {records(stack)}"
+            time.sleep(0.1)
+
+    def put(stack, *ids):
+        for id in ids:
+            stack.dynamodb.put_item(TableName="kept", Item={"id": {"S": id}})
+
+    with running(tmp_path, PERSIST_STATE="1") as stack:
+        stack.dynamodb.create_table(TableName="kept", KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}], AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+                                    BillingMode="PAY_PER_REQUEST", StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"})
+        arn = stack.function("for r in event['Records']:\n    print('GIVEN', r['dynamodb']['NewImage']['id']['S'], flush=True)\nreturn {}")
+        stream = stack.dynamodb.describe_table(TableName="kept")["Table"]["LatestStreamArn"]
+        getattr(stack, "lambda").create_event_source_mapping(FunctionName=arn, EventSourceArn=stream, StartingPosition="TRIM_HORIZON", BatchSize=1)
+        put(stack, "first", "second", "third")
+        given(stack, "third")
+    with running(tmp_path, PERSIST_STATE="1") as stack:
+        before = len(records(stack))
+        put(stack, "fourth")
+        given(stack, "fourth")
+        assert len(records(stack)) == before + 1, f"nothing is told again: {records(stack)}"
 
 
 def test_a_template_sets_a_tables_time_to_live(stack):
