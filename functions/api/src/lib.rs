@@ -26,6 +26,7 @@ fn routes() -> OpenApiRouter<Cloud> {
         .merge(routes::sites::routes())
         .merge(routes::backups::routes())
         .merge(routes::deployments::routes())
+        .merge(routes::logs::routes())
         .merge(routes::tokens::routes())
         .merge(routes::live::routes())
         .merge(routes::webhook_endpoints::routes())

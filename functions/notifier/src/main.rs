@@ -96,7 +96,7 @@ async fn act(people: &People, change: &StreamChange) -> Result<(), StepError> {
             Some(notice) => people.notices.put(&notice).await,
             None => Ok(()),
         },
-        StreamChange::Step { .. } => Ok(()),
+        StreamChange::Step { .. } | StreamChange::Log { .. } => Ok(()),
     }
 }
 

@@ -4,10 +4,12 @@
 
 mod backups;
 mod live;
+mod logs;
 mod views;
 
 pub use backups::{BackupCreate, BackupRestore, BackupView};
 pub use live::{FRAME_LIMIT_BYTES, LiveCommand, LiveEvent, LiveTicket, NotATopic, Topic};
+pub use logs::LogLineView;
 
 use chrono::{DateTime, Utc};
 use domain::{

@@ -24,7 +24,7 @@ pub use error::{ErrorKind, StepError};
 pub use ids::{
     BackupId, DeploymentId, SecretId, ServerId, SiteId, TeamId, TokenId, WebhookEndpointId,
 };
-pub use job::{Access, JOB_DONE, Job, JobObject, JobOrder};
+pub use job::{Access, JOB_DONE, Job, JobObject, JobOrder, log_key};
 pub use scope::{Role, Scope};
 pub use state::{
     DeploymentStatus, Dispatch, EnvironmentStatus, Outcome, Phase, Settlement, StepStatus,

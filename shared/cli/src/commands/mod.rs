@@ -5,6 +5,7 @@
 mod audit;
 mod backups;
 mod deployments;
+mod logs;
 mod pages;
 mod picture;
 mod servers;
