@@ -7,17 +7,21 @@ The file that TRIPHAMMER_FAULTS names holds a JSON object; without the variable 
     {"id": "any", "fail": {"settle": 3}}         the next three invocations of that function end without a word
     {"id": "any", "stream": ["double", "reverse", "late"]}   batches come twice, backwards, two seconds late
     {"id": "any", "lose": ["dispatcher"]}        that reader of the stream never sees a batch
+    {"id": "any", "store": ["500", "503", "slow", "close"], "store_times": 8}
+                                                 so many of the requests that servers send to the store go wrong, in turns
 
 Counts begin anew with a new id.
 """
+import asyncio
 import json
 import os
 import time
 
-from ministack.services import dynamodb, lambda_svc, stepfunctions
+from ministack.services import dynamodb, lambda_svc, s3, stepfunctions
 
 ITEMS = ("get_item", "query", "batch_get_item", "put_item", "update_item", "delete_item", "transact_write_items", "transact_get_items")
 LATE_SECONDS = 2
+SLOW_SECONDS = 5
 
 _used = {}
 
@@ -96,4 +100,25 @@ def stream_batches(deliver):
     return faulty
 
 
-FAULTS = [throttle_items, refuse_starts, functions_end_without_a_word]
+def the_store_stumbles():
+    handle = s3.handle_request
+
+    async def stumbling(method, path, headers, body, query_params, *arguments, **named):
+        faults = said()
+        how = faults.get("store", [])
+        if how and "X-Amz-Signature" in query_params and uses(faults, "store", faults.get("store_times", 0)):
+            fault = how[(_used[(faults.get("id"), "store")] - 1) % len(how)]
+            if fault in ("500", "503"):
+                return int(fault), {"Content-Type": "application/xml"}, b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+            if fault == "slow":
+                await asyncio.sleep(SLOW_SECONDS)
+            if fault == "close":
+                status, answer, content = await handle(method, path, headers, body, query_params, *arguments, **named)
+                # Half of what was announced: the connection ends in the middle.
+                return status, {**answer, "Content-Length": str(len(content) + 1000)}, content[: len(content) // 2]
+        return await handle(method, path, headers, body, query_params, *arguments, **named)
+
+    s3.handle_request = stumbling
+
+
+FAULTS = [throttle_items, refuse_starts, functions_end_without_a_word, the_store_stumbles]

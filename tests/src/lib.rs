@@ -12,6 +12,7 @@ mod live;
 pub mod processes;
 pub mod receiver;
 pub mod routes;
+pub mod shop;
 mod stack;
 
 pub use faults::{Fault, Frozen};

@@ -7,7 +7,6 @@
     reason = "a program around the product: it asks the machine itself"
 )]
 
-#[cfg(feature = "bench")]
 pub mod bench;
 pub mod build;
 pub mod contract;

@@ -68,6 +68,9 @@ enum Do {
         /// Build times too: many minutes.
         #[arg(long)]
         builds: bool,
+        /// Archives beside those of tar, restic and borg, and nothing else.
+        #[arg(long, conflicts_with = "builds")]
+        archives: bool,
     },
     /// Show a pipeline's steps.
     Tree {
@@ -142,7 +145,12 @@ async fn run(command: Do) -> Result<()> {
         Do::Test { end_to_end: false } => tests::test().await,
         Do::Generate => generate::generate(false),
         Do::Check => tests::check(),
-        Do::Bench { quick, builds } => bench(quick, builds).await,
+        Do::Bench {
+            quick,
+            archives: true,
+            ..
+        } => xtask::bench::archives(quick),
+        Do::Bench { quick, builds, .. } => bench(quick, builds).await,
         Do::Tree { pipeline } => {
             let found = pipelines::find(&pipeline).with_context(|| {
                 format!(

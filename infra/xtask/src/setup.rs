@@ -50,7 +50,12 @@ pub fn ensure_tools() -> Result<()> {
 }
 
 fn ensure_programs() -> Result<()> {
-    let missing: Vec<&str> = PROGRAMS
+    ensure(&PROGRAMS)
+}
+
+/// These programs, of these Debian packages.
+pub fn ensure(programs: &[(&str, &'static str)]) -> Result<()> {
+    let missing: Vec<&str> = programs
         .iter()
         .filter(|(program, _)| !has(program))
         .map(|(_, package)| *package)

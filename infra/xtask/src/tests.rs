@@ -7,6 +7,7 @@ use crate::lab::{self, Lab};
 use crate::ministack::{self, MiniStack};
 use crate::{contract, generate, setup, up};
 use anyhow::{Result, bail};
+use std::fs::File;
 use std::process::Command;
 
 fn cargo(arguments: &[&str]) -> Command {
@@ -63,69 +64,61 @@ pub async fn end_to_end() -> Result<()> {
         return Ok(());
     }
     let name = format!("test-{}", std::process::id());
-    let ended = on_a_stack(&name).await;
-    MiniStack::stop(&up::state(&name))?;
-    Lab::down(&name)?;
-    let _nothing_left = std::fs::remove_dir_all(up::state(&name));
+    let beside = format!("{name}-faults");
+    let ended = on_two_stacks(&name, &beside).await;
+    for name in [&name, &beside] {
+        MiniStack::stop(&up::state(name))?;
+        Lab::down(name)?;
+        let _nothing_left = std::fs::remove_dir_all(up::state(name));
+    }
     ended
 }
 
-async fn on_a_stack(name: &str) -> Result<()> {
-    let up = up::with_faults(name, ministack::free_port()?, true).await?;
+/// They let things go wrong, and wait most of their time for what is done about it: so they have a stack and a server of
+/// their own, beside the others.
+const FAULTS: &[&str] = &["faults", "job_faults"];
+const OTHERS: &[&str] = &[
+    "sites",
+    "bad_input",
+    "following",
+    "triggers",
+    "tenancy",
+    "canary",
+    "backups",
+    "large",
+];
+
+async fn on_two_stacks(name: &str, beside: &str) -> Result<()> {
+    let stack = Place::ready(name).await?;
     say("the launcher's corrections");
     ministack::test()?;
     say("the records on the local stack");
     run(cargo(&["test", "--test", "suite", "--test", "held"])
-        .env("TRIPHAMMER_DYNAMODB_ENDPOINT", &up.endpoint))?;
-    say("booting the servers");
-    let lab = Lab::up(name, 1)?;
-    lab.neighbour("srv1", "neighbour.test")?;
-    // The schedules of the sites that tests leave would change them between two looks at the server.
-    lab.exec("srv1", &["systemctl", "stop", "cron"])?;
+        .env("TRIPHAMMER_DYNAMODB_ENDPOINT", &stack.up.endpoint))?;
+    let faults = Place::ready(beside).await?;
+    let all: Vec<&str> = FAULTS.iter().chain(OTHERS).copied().collect();
+    run(stack.suites(&all).arg("--no-run"))?;
     say("end to end, on real servers");
-    run(cargo(&[
-        "test",
-        "--no-fail-fast",
-        "--test",
-        "sites",
-        "--test",
-        "bad_input",
-        "--test",
-        "following",
-        "--test",
-        "triggers",
-        "--test",
-        "faults",
-        "--test",
-        "tenancy",
-        "--test",
-        "canary",
-        "--test",
-        "backups",
-        "--",
-        "--test-threads",
-        "1",
-    ])
-    .env("TRIPHAMMER_E2E_STATE", up::state(name))
-    .env("TRIPHAMMER_E2E_LAB", name)
-    .env("TRIPHAMMER_E2E_ENDPOINT", &up.endpoint)
-    .env("TRIPHAMMER_E2E_API", &up.api_url)
-    .env("TRIPHAMMER_E2E_TOKEN", &up.token)
-    .env(
-        "TRIPHAMMER_E2E_TABLE",
-        up.outputs
-            .get("TableName")
-            .map(String::as_str)
-            .unwrap_or_default(),
-    )
-    .env(
-        "TRIPHAMMER_E2E_SECRETS_TABLE",
-        up.outputs
-            .get("SecretsTableName")
-            .map(String::as_str)
-            .unwrap_or_default(),
-    )
-    .env("TRIPHAMMER_E2E_CLI", build::cli_binary()))?;
+    let log = up::state(beside).join("suites.log");
+    let to = File::create(&log)?;
+    let mut faults = faults.suites(FAULTS);
+    let mut faults = faults
+        .args(["--", "--test-threads", "1"])
+        .stdout(to.try_clone()?)
+        .stderr(to)
+        .spawn()?;
+    let others = others(&stack).await;
+    say("end to end, where things go wrong");
+    let ended = faults.wait()?;
+    print!("{}", std::fs::read_to_string(&log)?);
+    if !ended.success() {
+        bail!("the suites of faults ended with {ended}");
+    }
+    others
+}
+
+async fn others(stack: &Place) -> Result<()> {
+    run(stack.suites(OTHERS).args(["--", "--test-threads", "1"]))?;
     say("jobs, on a server of their own");
     run(&mut cargo(&[
         "test",
@@ -134,5 +127,44 @@ async fn on_a_stack(name: &str) -> Result<()> {
         "--",
         "--ignored",
     ]))?;
-    contract::hold(&up).await
+    contract::hold(&stack.up).await
+}
+
+/// A stack and a server.
+struct Place {
+    name: String,
+    up: up::Up,
+}
+
+impl Place {
+    async fn ready(name: &str) -> Result<Self> {
+        let up = up::with_faults(name, ministack::free_port()?, true).await?;
+        say("booting a server");
+        let lab = Lab::up(name, 1)?;
+        lab.neighbour("srv1", "neighbour.test")?;
+        // The schedules of the sites that tests leave would change them between two looks at the server.
+        lab.exec("srv1", &["systemctl", "stop", "cron"])?;
+        let name = name.to_string();
+        Ok(Self { name, up })
+    }
+
+    /// These test suites, with what they need to know of it.
+    fn suites(&self, suites: &[&str]) -> Command {
+        let up = &self.up;
+        let output = |name: &str| up.outputs.get(name).map(String::as_str).unwrap_or_default();
+        let mut command = cargo(&["test", "--no-fail-fast"]);
+        for suite in suites {
+            command.args(["--test", suite]);
+        }
+        command
+            .env("TRIPHAMMER_E2E_STATE", up::state(&self.name))
+            .env("TRIPHAMMER_E2E_LAB", &self.name)
+            .env("TRIPHAMMER_E2E_ENDPOINT", &up.endpoint)
+            .env("TRIPHAMMER_E2E_API", &up.api_url)
+            .env("TRIPHAMMER_E2E_TOKEN", &up.token)
+            .env("TRIPHAMMER_E2E_TABLE", output("TableName"))
+            .env("TRIPHAMMER_E2E_SECRETS_TABLE", output("SecretsTableName"))
+            .env("TRIPHAMMER_E2E_CLI", build::cli_binary());
+        command
+    }
 }

@@ -3,57 +3,49 @@
 //! Promise: every figure is measured or counted in this very session, or computed from such and from prices named in
 //! `cost`; beside a figure stands its aim or its peer, because a time alone says more of the machine than of us.
 
+mod archives;
+#[cfg(feature = "bench")]
 mod builds;
+#[cfg(feature = "bench")]
 mod cost;
+#[cfg_attr(
+    not(feature = "bench"),
+    allow(dead_code, reason = "the other groups are not built")
+)]
 mod figures;
+#[cfg(feature = "bench")]
 mod function;
+#[cfg(feature = "bench")]
 mod history;
+#[cfg(feature = "bench")]
 mod live;
+#[cfg(feature = "bench")]
 mod local;
+#[cfg(feature = "bench")]
 mod requests;
+#[cfg(feature = "bench")]
 mod rest;
+#[cfg(feature = "bench")]
 mod runtime;
+#[cfg(feature = "bench")]
+mod whole;
 
-use crate::build::{self, root, say};
+#[cfg(feature = "bench")]
+pub use whole::{Options, bench};
+
+use crate::build::{root, say};
 use anyhow::{Context, Result};
 use figures::Group;
 use std::fs;
 
-const BEGIN: &str = "<!-- figures:begin -->\n";
-const END: &str = "<!-- figures:end -->";
-
-/// How much is measured.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// A tenth of the samples: to see that it runs. The README stays as it is.
-    pub quick: bool,
-    /// Build times too: they take many minutes.
-    pub builds: bool,
+/// Archives, ours and those of the peers: it needs nothing but the crate.
+pub fn archives(quick: bool) -> Result<()> {
+    say("archives, ours and those of the peers");
+    told("archives", &[archives::group(quick)?], quick)
 }
 
-impl Options {
-    /// So many samples, or a tenth of them.
-    fn samples(self, many: usize) -> usize {
-        if self.quick { many.div_ceil(10) } else { many }
-    }
-}
-
-/// See the module.
-pub async fn bench(options: Options) -> Result<()> {
-    say("building the functions in release mode; the first time takes minutes");
-    build::release()?;
-    say("counting requests and state transitions");
-    let mut groups = vec![requests::group().await?, cost::group().await?];
-    say("a function by itself");
-    groups.push(function::group(options).await?);
-    say("histories");
-    groups.push(history::group(options).await?);
-    say("the local stack");
-    groups.push(local::group(options).await?);
-    if options.builds {
-        say("builds");
-        groups.push(builds::group()?);
-    }
+/// Print them, and write them into their part of the README.
+fn told(part: &str, groups: &[Group], quick: bool) -> Result<()> {
     let text = format!(
         "Measured by `cargo xtask bench` on {}.\n\n{}",
         machine()?,
@@ -64,11 +56,11 @@ pub async fn bench(options: Options) -> Result<()> {
             .join("\n")
     );
     println!("{text}");
-    if options.quick {
+    if quick {
         say("README.md stays as it is: so few samples are no figures");
         return Ok(());
     }
-    write(&text)
+    write(part, &text)
 }
 
 /// `2 shared cores, 24 GB`
@@ -87,16 +79,18 @@ fn machine() -> Result<String> {
     ))
 }
 
-fn write(text: &str) -> Result<()> {
+fn write(part: &str, text: &str) -> Result<()> {
+    let begin = format!("<!-- {part}:begin -->\n");
+    let end = format!("<!-- {part}:end -->");
     let readme = root().join("README.md");
     let old = fs::read_to_string(&readme)?;
     let (before, rest) = old
-        .split_once(BEGIN)
+        .split_once(&begin)
         .context("README.md has no mark for the figures")?;
     let (_, after) = rest
-        .split_once(END)
+        .split_once(&end)
         .context("README.md has no mark for the end of the figures")?;
-    fs::write(&readme, format!("{before}{BEGIN}{text}{END}{after}"))?;
+    fs::write(&readme, format!("{before}{begin}{text}{end}{after}"))?;
     say("written: README.md");
     Ok(())
 }
