@@ -29,11 +29,6 @@ async fn large(name: &str) -> Shop {
             INSERT INTO bulk SELECT seq, REPEAT(MD5(seq), 24), RANDOM_BYTES(200) FROM seq_1_to_300000;
             CREATE TABLE debit (id INT PRIMARY KEY AUTO_INCREMENT) ENGINE=InnoDB; CREATE TABLE credit (id INT PRIMARY KEY AUTO_INCREMENT) ENGINE=InnoDB""#,
     );
-    let size = shop.run(r#"du -sm . | cut -f1; find . -type f | wc -l; mariadb -N -e "SELECT SUM(data_length) DIV 1000000 FROM information_schema.tables WHERE table_schema = '$site'""#);
-    println!(
-        "{name}: {}",
-        size.split_whitespace().collect::<Vec<_>>().join(" ")
-    );
     shop
 }
 
@@ -78,6 +73,19 @@ async fn a_gigabyte_and_a_large_database_come_back_equal_along_a_chain_and_while
  {
     let shop = large("large").await;
     done(&shop, "", json!({})).await;
+    let full = shop.backups().await[0].clone();
+    let [files, tree, dump] = [
+        "/files/entries",
+        "/files/tree_bytes",
+        "/database/dump_bytes",
+    ]
+    .map(|at| full.pointer(at).and_then(Value::as_u64).expect("a number"));
+    println!(
+        "{files} entries, {} MB, and a dump of {} MB",
+        tree / 1_000_000,
+        dump / 1_000_000
+    );
+    assert!(files > 12_000 && tree > 1_000_000_000 && dump > 300_000_000);
     let beside = Instant::now();
     shop.run("tar cf - . | zstd -3 -T0 -q > /root/beside.tar.zst; rm /root/beside.tar.zst");
     println!(
