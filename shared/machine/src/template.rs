@@ -53,7 +53,7 @@ fn lambda(function: &Function) -> Value {
     let mut statements = vec![json!({
         "Sid": "Records",
         "Effect": "Allow",
-        "Action": ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+        "Action": ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"],
         "Resource": get_att("Records", "Arn"),
     })];
     statements.extend(
@@ -102,6 +102,11 @@ fn statements_of(permission: Permission) -> Vec<Value> {
         Permission::Archives => vec![allow(
             "Archives",
             &["s3:GetObject", "s3:PutObject"],
+            sub("${Archives.Arn}/*"),
+        )],
+        Permission::DeleteArchives => vec![allow(
+            "DeleteArchives",
+            &["s3:DeleteObject"],
             sub("${Archives.Arn}/*"),
         )],
     }
