@@ -12,7 +12,7 @@ use std::cell::Cell;
 /// What the owner's team has: one of everything that a route may name.
 struct Owned {
     stack: Stack,
-    /// Every route under a path that begins so is asked for this id.
+    /// Every route under a path that begins so is asked for this id; `{backup_id}`: every route that names one.
     ids: Vec<(&'static str, String)>,
     /// Bodies that name the owner's things, of the routes that take one.
     bodies: Vec<(&'static str, Value)>,
@@ -41,10 +41,18 @@ impl Owned {
                 ended["target"]["id"].as_str().expect("an id").to_string()
             }
         };
+        let backup = backup_of(&stack, &site).await;
+        let configuration = configuration_of(&stack, &site).await;
         let deployments = stack
             .get(&format!("/v1/deployments?target=site:{site}"))
             .await;
-        let deployment = deployments.body["items"][0]["id"].as_str().expect("an id");
+        let deployments = deployments.body["items"]
+            .as_array()
+            .expect("a list")
+            .clone();
+        let of_create = |deployment: &&Value| deployment["pipeline"] == "create_site";
+        let deployment = deployments.iter().find(of_create).expect("it was created");
+        let deployment = deployment["id"].as_str().expect("an id");
         let token = mint(&stack, &["server:read"]).await.0;
         let endpoint = json!({"url": "https://hooks.example.com/deployments"});
         let endpoint = stack.post("/v1/webhook-endpoints", endpoint).await;
@@ -56,6 +64,9 @@ impl Owned {
                 ("/v1/sites/", site),
                 ("/v1/tokens/", token),
                 ("/v1/webhook-endpoints/", id_of(&endpoint, "endpoint")),
+                ("{backup_id}", backup),
+                ("{configuration_id}", configuration),
+                ("{step}", "provision_database".to_string()),
             ],
             bodies: vec![("POST /v1/sites", site_create)],
             stack,
@@ -87,13 +98,13 @@ impl Owned {
     fn path(&self, route: &Route) -> String {
         let mut path = route.path.clone();
         for parameter in route.parameters() {
-            assert_eq!(
-                parameter,
-                "id",
-                "{}: what it names is not known to this test: give it an id in `Owned`",
-                route.name()
-            );
-            path = path.replace("{id}", self.id(&route.path));
+            let name = format!("{{{parameter}}}");
+            let id = if parameter == "id" {
+                self.id(&route.path)
+            } else {
+                self.id(&name)
+            };
+            path = path.replace(&name, id);
         }
         path
     }
@@ -148,6 +159,36 @@ impl Owned {
             );
         }
     }
+}
+
+/// A backup of the site: it is made once.
+async fn backup_of(stack: &Stack, site: &str) -> String {
+    let path = format!("/v1/sites/{site}/backups");
+    let known = stack.get(&path).await.body["items"][0]["id"].clone();
+    if let Some(id) = known.as_str() {
+        return id.to_string();
+    }
+    let made = stack.post(&path, json!({"scope": "database"})).await;
+    let id = id_of(&made, "deployment");
+    settled(&stack.ended(&id).await, "completed").expect("backed up");
+    let listed = stack.get(&path).await.body;
+    listed["items"][0]["id"]
+        .as_str()
+        .expect("an id")
+        .to_string()
+}
+
+/// A backup configuration of the site that is never due: it is made once.
+async fn configuration_of(stack: &Stack, site: &str) -> String {
+    let path = format!("/v1/sites/{site}/backup-configurations");
+    let known = stack.get(&path).await.body["items"][0]["id"].clone();
+    if let Some(id) = known.as_str() {
+        return id.to_string();
+    }
+    let body = json!({"name": "owned", "schedule": "@monthly", "enabled": false});
+    let made = stack.post(&path, body).await;
+    assert_eq!(made.status, 201, "{:#}", made.body);
+    made.body["id"].as_str().expect("an id").to_string()
 }
 
 /// A token of the owner's team with these scopes: its id and its secret.

@@ -7,7 +7,9 @@ mod objects;
 
 use backups::{Store, StoreError};
 use domain::lifecycle::Snapshot;
-use domain::{DeploymentId, DeploymentStatus, Job, Progress, StepError, StepStatus, TeamId};
+use domain::{
+    DeploymentId, DeploymentStatus, Job, Progress, StepError, StepStatus, TeamId, log_key,
+};
 use kit::Cloud;
 use kit::job::{Heard, at_work, ended, hash, progressed};
 use kit::machines::Machines;
@@ -17,10 +19,15 @@ use protocol::job::{
     COMPLETE_LIMIT_BYTES, LOG_LIMIT_BYTES, LogLine, REPORT_LIMIT_BYTES, Report, ReportReply, Say,
     Stream,
 };
-use records::{JobKey, LogChunk, RecordsError};
+use records::{JobKey, LOG_CHUNK_LINES, LogChunk, LogPosition, RecordsError};
 
 /// A chunk of the log is an item: 16 KB are billed as 16 writes, and read back in one go with many others.
 const CHUNK_LIMIT_BYTES: usize = 16 * 1024;
+
+/// By then the whole log is an object; what a lost job logged can be read so long.
+const CHUNK_DAYS: i64 = 30;
+/// Lines that are put together at once.
+const JOINED_LINES: usize = 10_000;
 
 /// See the module.
 #[derive(Clone)]
@@ -241,6 +248,9 @@ impl Callback {
         match ended(&self.cloud, (of.team, of.deployment), job, result).await? {
             Heard::Over => Err(Refused::Gone),
             Heard::Yes(word) => {
+                if let Err(refused) = self.join_log(of, job).await {
+                    tracing::warn!(deployment = %of.deployment, step = job.step, ?refused, "its log was not put together");
+                }
                 self.machines.told(&job.token, &word).await?;
                 let step = snapshot.step(&job.step).map(|step| step.status);
                 tracing::info!(deployment = %of.deployment, step = job.step, was = ?step.unwrap_or(StepStatus::Running), "a job ended");
@@ -259,7 +269,8 @@ impl Callback {
             return Ok(());
         }
         let bytes: usize = lines.iter().map(|line| line.text.len()).sum();
-        let chunks = chunks(of, lines);
+        let expires_at = self.cloud.clock.now().timestamp() + CHUNK_DAYS * 86_400;
+        let chunks = chunks(of, lines, expires_at);
         let kept = self
             .cloud
             .records
@@ -267,15 +278,40 @@ impl Callback {
             .await?;
         if kept { Ok(()) } else { Err(Refused::Gone) }
     }
+
+    /// Put the lines of all the step's workers into one object. It is a copy: without it the lines are still there.
+    async fn join_log(&self, of: JobKey<'_>, job: &Job) -> Result<(), Refused> {
+        let records = &self.cloud.records;
+        let (mut joined, mut from) = (Vec::new(), LogPosition::default());
+        loop {
+            let lines = records
+                .log_lines(of.team, of.deployment, of.step, from, JOINED_LINES)
+                .await?;
+            let Some(last) = lines.last() else { break };
+            from = last.next();
+            for line in &lines {
+                serde_json::to_writer(&mut joined, line).map_err(|_| Refused::Broken)?;
+                joined.push(b'\n');
+            }
+        }
+        if joined.is_empty() {
+            return Ok(());
+        }
+        let key = log_key(of.team, of.deployment, &job.step);
+        self.store.put(&key, joined).await?;
+        records.job_log_key(of, &key).await?;
+        Ok(())
+    }
 }
 
-fn chunks(of: JobKey<'_>, lines: &[LogLine]) -> Vec<LogChunk> {
+fn chunks(of: JobKey<'_>, lines: &[LogLine], expires_at: i64) -> Vec<LogChunk> {
     let mut chunks: Vec<LogChunk> = Vec::new();
     let mut size = 0;
     for line in lines {
         let follows = chunks.last().is_some_and(|chunk| {
             let next = chunk.first + u64::try_from(chunk.lines.len()).unwrap_or(u64::MAX);
-            next == line.number && size + line.text.len() <= CHUNK_LIMIT_BYTES
+            let is_full = chunk.lines.len() as u64 >= LOG_CHUNK_LINES;
+            next == line.number && !is_full && size + line.text.len() <= CHUNK_LIMIT_BYTES
         });
         if !follows {
             size = 0;
@@ -284,6 +320,7 @@ fn chunks(of: JobKey<'_>, lines: &[LogLine]) -> Vec<LogChunk> {
                 fence: of.fence,
                 first: line.number,
                 lines: Vec::new(),
+                expires_at,
             });
         }
         size += line.text.len() + 64;

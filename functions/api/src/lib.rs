@@ -27,6 +27,7 @@ fn routes() -> OpenApiRouter<Cloud> {
         .merge(routes::backups::routes())
         .merge(routes::backup_configurations::routes())
         .merge(routes::deployments::routes())
+        .merge(routes::logs::routes())
         .merge(routes::tokens::routes())
         .merge(routes::live::routes())
         .merge(routes::webhook_endpoints::routes())

@@ -2,9 +2,10 @@
 //!
 //! Promise: a frame is whole (the deployment and every step that changed with it) or says that its reader is behind.
 
-use contract::{DeploymentView, FRAME_LIMIT_BYTES, LiveEvent, StepView};
+use chrono::DateTime;
+use contract::{DeploymentView, FRAME_LIMIT_BYTES, LiveEvent, LogLineView, StepView};
 use domain::{Deployment, DeploymentId, DeploymentStep, TeamId};
-use records::StreamChange;
+use records::{LogChunk, StreamChange};
 use std::collections::BTreeMap;
 
 /// The frames of one deployment, the oldest first.
@@ -16,12 +17,15 @@ pub struct Frames {
     pub deployment: DeploymentId,
     /// As they are sent.
     pub frames: Vec<String>,
+    /// Lines of its log, for those who listen to it alone.
+    pub log: Vec<String>,
 }
 
 #[derive(Default)]
 struct Changes {
     deployments: BTreeMap<u64, Box<Deployment>>,
     steps: BTreeMap<u64, BTreeMap<String, Box<DeploymentStep>>>,
+    log: BTreeMap<(String, u64, u64), Box<LogChunk>>,
 }
 
 /// What a batch told of each deployment, in whatever order, however often.
@@ -45,6 +49,15 @@ impl Batch {
                 let steps = changes.steps.entry(step.seq).or_default();
                 steps.insert(step.name.clone(), step);
             }
+            StreamChange::Log {
+                team_id,
+                deployment_id,
+                chunk,
+            } => {
+                let changes = self.0.entry((team_id, deployment_id)).or_default();
+                let key = (chunk.step.clone(), chunk.fence, chunk.first);
+                changes.log.insert(key, chunk);
+            }
             StreamChange::TokenRevoked { .. } => {}
         }
     }
@@ -56,13 +69,15 @@ impl Batch {
             let frames = frames
                 .map(|deployment| frame(&deployment, &changes))
                 .collect();
+            let log = std::mem::take(&mut changes.log).into_values();
             Frames {
                 team,
                 deployment,
                 frames,
+                log: log.flat_map(|chunk| lines(deployment, &chunk)).collect(),
             }
         });
-        each.filter(|frames: &Frames| !frames.frames.is_empty())
+        each.filter(|of: &Frames| !of.frames.is_empty() || !of.log.is_empty())
             .collect()
     }
 }
@@ -83,6 +98,39 @@ fn frame(deployment: &Deployment, changes: &Changes) -> String {
     match changed.as_ref().map(text) {
         Some(frame) if frame.len() <= FRAME_LIMIT_BYTES => frame,
         _ => text(&behind),
+    }
+}
+
+/// A chunk's lines in one frame, or in as many as they need.
+fn lines(deployment_id: DeploymentId, chunk: &LogChunk) -> Vec<String> {
+    let lines: Vec<_> = (chunk.first..)
+        .zip(&chunk.lines)
+        .map(|(number, line)| LogLineView {
+            attempt: chunk.fence,
+            number,
+            at: DateTime::from_timestamp_millis(line.at_ms).unwrap_or_default(),
+            is_error: line.is_error,
+            text: line.text.clone(),
+        })
+        .collect();
+    split(deployment_id, &chunk.step, &lines)
+}
+
+fn split(deployment_id: DeploymentId, step: &str, lines: &[LogLineView]) -> Vec<String> {
+    let event = LiveEvent::Log {
+        deployment_id,
+        step: step.to_string(),
+        lines: lines.to_vec(),
+    };
+    let frame = serde_json::to_string(&event).unwrap_or_default();
+    match lines.split_at_checked(lines.len() / 2) {
+        _ if frame.len() <= FRAME_LIMIT_BYTES => vec![frame],
+        Some((first, second)) if !first.is_empty() => [first, second]
+            .into_iter()
+            .flat_map(|half| split(deployment_id, step, half))
+            .collect(),
+        // A line that is too long for a frame is read over HTTP.
+        _ => Vec::new(),
     }
 }
 

@@ -98,6 +98,6 @@ async fn act(people: &People, change: &StreamChange) -> Result<(), StepError> {
             }
             Ok(())
         }
-        StreamChange::Step { .. } => Ok(()),
+        StreamChange::Step { .. } | StreamChange::Log { .. } => Ok(()),
     }
 }

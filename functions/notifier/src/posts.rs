@@ -56,7 +56,8 @@ async fn subscribers(cloud: &Cloud, frames: &Frames, topic: Topic) -> Vec<String
 
 async fn post(cloud: &Cloud, connections: &Connections, id: &str, queue: &[(&Frames, Topic)]) {
     for (frames, topic) in queue {
-        for frame in &frames.frames {
+        let log = matches!(topic, Topic::Deployment(_)).then_some(&frames.log);
+        for frame in frames.frames.iter().chain(log.into_iter().flatten()) {
             match connections.post(id, frame).await {
                 Posted::Yes => {}
                 // The client reads again when it sees the gap; what comes after would only show the same one.

@@ -38,6 +38,20 @@ pub async fn hold(up: &Up) -> Result<()> {
         .iter()
         .find(|deployment| deployment.status == DeploymentStatus::Completed)
         .context("no deployment completed")?;
+    let steps = records
+        .deployment_snapshot(team, deployment.id)
+        .await?
+        .steps;
+    let step = steps.first().context("it has no step")?;
+    // Deleted by the run itself, when it asks for that; the other routes then find it gone.
+    let mut backup = None;
+    let mut with_backup = site;
+    for site in &sites {
+        if let Some(newest) = records.backups(team, site.id).await?.first() {
+            (backup, with_backup) = (Some(newest.id), site);
+        }
+    }
+    let (site, backup) = (with_backup, backup.context("no site has a backup")?);
     let other = token(&records, &other).await?.id;
     let held = run(Command::new(venv.join("bin/schemathesis"))
         .current_dir(root())
@@ -46,7 +60,9 @@ pub async fn hold(up: &Up) -> Result<()> {
         .env("CONTRACT_TOKEN", &own)
         .env("CONTRACT_SERVER", server.id.to_string())
         .env("CONTRACT_SITE", site.id.to_string())
+        .env("CONTRACT_BACKUP", backup.to_string())
         .env("CONTRACT_DEPLOYMENT", deployment.id.to_string())
+        .env("CONTRACT_STEP", &step.name)
         .env("CONTRACT_OTHER_TOKEN", other.to_string()));
     let own = token(&records, &own).await?;
     let audit = AuditEntry {

@@ -100,6 +100,8 @@ async fn on_a_stack(name: &str) -> Result<()> {
         "tenancy",
         "--test",
         "canary",
+        "--test",
+        "backups",
         "--",
         "--test-threads",
         "1",
@@ -124,5 +126,13 @@ async fn on_a_stack(name: &str) -> Result<()> {
             .unwrap_or_default(),
     )
     .env("TRIPHAMMER_E2E_CLI", build::cli_binary()))?;
+    say("jobs, on a server of their own");
+    run(&mut cargo(&[
+        "test",
+        "--test",
+        "jobs_on_a_server",
+        "--",
+        "--ignored",
+    ]))?;
     contract::hold(&up).await
 }

@@ -318,6 +318,46 @@ impl Store {
             .map_err(fault)
     }
 
+    /// A small object, also over an older one.
+    pub async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .body(bytes.into())
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(fault)
+    }
+
+    /// So many bytes of an object from here on; fewer at its end, none behind it.
+    pub async fn get_range(
+        &self,
+        key: &str,
+        from: u64,
+        length: u64,
+    ) -> Result<Vec<u8>, StoreError> {
+        let last = from.saturating_add(length.max(1)) - 1;
+        let got = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .range(format!("bytes={from}-{last}"))
+            .send()
+            .await;
+        let got = match got {
+            Err(error) if error.raw_response().map(|raw| raw.status().as_u16()) == Some(416) => {
+                return Ok(Vec::new());
+            }
+            got => got.map_err(fault)?,
+        };
+        let body = got.body.collect().await;
+        body.map(|body| body.to_vec())
+            .map_err(|error| StoreError::Unavailable(error.into()))
+    }
+
     /// All of a small object.
     pub async fn get(&self, key: &str) -> Result<Vec<u8>, StoreError> {
         let got = self

@@ -200,6 +200,14 @@ pub enum Deployments {
         #[arg(value_parser = deployment_id)]
         id: DeploymentId,
     },
+    /// What its steps logged on the server; with --follow until it has ended
+    Logs {
+        /// As `deployments list` shows it
+        #[arg(value_parser = deployment_id)]
+        id: DeploymentId,
+        /// Only this step's, by the name that `deployments show --json` gives it
+        step: Option<String>,
+    },
     /// Stop it and take back what it did
     Cancel {
         /// As `deployments list` shows it

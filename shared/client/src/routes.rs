@@ -5,8 +5,8 @@
 use crate::{Client, Error, live};
 use contract::{
     Acknowledge, AuditView, DeploymentCreated, DeploymentDetail, DeploymentView, Health,
-    HostKeyConfirm, LiveTicket, Page, Plan, ServerCreate, ServerCreated, ServerView, SiteCreate,
-    SiteCreated, SiteView, TokenCreate, TokenCreated, TokenView, WebhookEndpointCreate,
+    HostKeyConfirm, LiveTicket, LogLineView, Page, Plan, ServerCreate, ServerCreated, ServerView,
+    SiteCreate, SiteCreated, SiteView, TokenCreate, TokenCreated, TokenView, WebhookEndpointCreate,
     WebhookEndpointCreated, WebhookEndpointView,
 };
 use domain::{DeploymentId, ServerId, SiteId, TokenId, WebhookEndpointId};
@@ -105,6 +105,19 @@ impl Client {
     pub async fn deployment(&self, id: DeploymentId) -> Result<DeploymentDetail, Error> {
         self.send(self.get(&["v1", "deployments", &id.to_string()]))
             .await
+    }
+    /// A page of what a step logged, oldest first; the last one has no cursor.
+    pub async fn step_log(
+        &self,
+        id: DeploymentId,
+        step: &str,
+        cursor: Option<&str>,
+    ) -> Result<Page<LogLineView>, Error> {
+        let call = self
+            .get(&["v1", "deployments", &id.to_string(), "steps", step, "log"])
+            .query("cursor", cursor)
+            .query("limit", Some(100));
+        self.send(call).await
     }
     /// Stop it. A finished one is answered as it is, so a repeat changes nothing.
     pub async fn deployment_cancel(&self, id: DeploymentId) -> Result<DeploymentDetail, Error> {

@@ -65,7 +65,6 @@ pub struct BackupConfigurationUpdate {
     /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(
-        nullable = false,
         min_length = 2,
         max_length = 30,
         pattern = "^[a-z](-?[a-z0-9])+$"

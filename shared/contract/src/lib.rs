@@ -5,6 +5,7 @@
 mod backup_configurations;
 mod backups;
 mod live;
+mod logs;
 mod views;
 
 pub use backup_configurations::{
@@ -13,6 +14,7 @@ pub use backup_configurations::{
 };
 pub use backups::{BackupCreate, BackupRestore, BackupView};
 pub use live::{FRAME_LIMIT_BYTES, LiveCommand, LiveEvent, LiveTicket, NotATopic, Topic};
+pub use logs::LogLineView;
 
 use chrono::{DateTime, Utc};
 use domain::{

@@ -3,7 +3,7 @@
 //! Promise: an event is (deployment, seq). `seq` counts up by one, so a client that sees a gap, or connects again, reads
 //! the deployment once over HTTP and goes on from the `seq` it got; what comes twice or late has a `seq` it knows.
 
-use crate::{DeploymentView, StepView};
+use crate::{DeploymentView, LogLineView, StepView};
 use chrono::{DateTime, Utc};
 use domain::DeploymentId;
 use serde::{Deserialize, Serialize};
@@ -97,6 +97,15 @@ pub enum LiveEvent {
         deployment: Box<DeploymentView>,
         /// Those that changed, as they are.
         steps: Vec<StepView>,
+    },
+    /// Lines that a step logged, on the deployment's topic alone. They count nothing: what was missed is read over HTTP.
+    Log {
+        /// Of which deployment.
+        deployment_id: DeploymentId,
+        /// Of which step.
+        step: String,
+        /// In order; some may have come before.
+        lines: Vec<LogLineView>,
     },
     /// A change that did not fit into a frame or was not seen whole: read the deployment over HTTP.
     Behind {

@@ -2,7 +2,7 @@
 //!
 //! Promise: what stands here says who may report how the step ended, and where its bytes go; no secret is in clear.
 
-use crate::SCHEMA;
+use crate::{DeploymentId, SCHEMA, TeamId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -28,6 +28,14 @@ pub struct Job {
     pub objects: BTreeMap<String, JobObject>,
     /// Bytes of log it sent.
     pub log_bytes: u64,
+    /// Where its whole log is, once it is over and the lines were put together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_key: Option<String>,
+}
+
+/// Where the whole log of a step is: one line of JSON for each line of the log, of all its workers.
+pub fn log_key(team: TeamId, deployment: DeploymentId, step: &str) -> String {
+    format!("logs/{team}/{deployment}/{step}.jsonl")
 }
 
 /// An object of the store that a job may touch.
@@ -104,6 +112,7 @@ impl Job {
             gives: order.gives,
             objects,
             log_bytes: earlier.map_or(0, |job| job.log_bytes),
+            log_key: None,
         }
     }
 }

@@ -29,7 +29,7 @@ pub use ids::{
     BackupConfigurationId, BackupId, DeploymentId, SecretId, ServerId, SiteId, TeamId, TokenId,
     WebhookEndpointId,
 };
-pub use job::{Access, JOB_DONE, Job, JobObject, JobOrder};
+pub use job::{Access, JOB_DONE, Job, JobObject, JobOrder, log_key};
 pub use retention::Retention;
 pub use schedule::Schedule;
 pub use scope::{Role, Scope};

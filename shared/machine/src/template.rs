@@ -104,10 +104,10 @@ fn statements_of(permission: Permission) -> Vec<Value> {
             &["s3:GetObject", "s3:PutObject"],
             sub("${Archives.Arn}/*"),
         )],
-        Permission::DeleteArchives => vec![allow(
-            "DeleteArchives",
+        Permission::DeleteBackups => vec![allow(
+            "DeleteBackups",
             &["s3:DeleteObject"],
-            sub("${Archives.Arn}/*"),
+            sub("${Archives.Arn}/backups/*"),
         )],
     }
 }

@@ -4,35 +4,11 @@
 
 use crate::error::from_sdk;
 use crate::item::{item, key, n, record, s};
+use crate::logs::LogChunk;
 use crate::{Records, RecordsError, keys};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{DeploymentId, Job, TeamId};
-use serde::{Deserialize, Serialize};
-
-/// Lines of a job's log that were sent together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogChunk {
-    /// The step.
-    pub step: String,
-    /// The job's fence.
-    pub fence: u64,
-    /// The first line's number.
-    pub first: u64,
-    /// In order.
-    pub lines: Vec<LogLine>,
-}
-
-/// One of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogLine {
-    /// Milliseconds since 1970 by the server's clock.
-    pub at_ms: i64,
-    /// A complaint, rather than output.
-    pub is_error: bool,
-    /// Without its end.
-    pub text: String,
-}
 
 /// Whose job.
 #[derive(Debug, Clone, Copy)]
@@ -149,39 +125,16 @@ impl Records {
         held(update)
     }
 
-    /// What the jobs of a deployment logged: of one step, or of all, in order; each line once.
-    pub async fn job_logs(
-        &self,
-        team: TeamId,
-        deployment: DeploymentId,
-        step: Option<&str>,
-    ) -> Result<Vec<LogChunk>, RecordsError> {
-        let prefix = step.map(|step| format!("{step}#")).unwrap_or_default();
-        let stored = self
-            .query(keys::logs(team, deployment), &prefix)
-            .await?
-            .into_iter();
-        let mut chunks: Vec<LogChunk> = stored.map(record).collect::<Result<_, _>>()?;
-        // A report that was sent again may have begun earlier and reached further.
-        let mut seen: (&str, u64, u64) = ("", 0, 0);
-        let mut starts = Vec::new();
-        for chunk in &chunks {
-            let known = if (chunk.step.as_str(), chunk.fence) == (seen.0, seen.1) {
-                seen.2
-            } else {
-                0
-            };
-            let length = u64::try_from(chunk.lines.len()).unwrap_or(u64::MAX);
-            starts
-                .push(usize::try_from(known.saturating_sub(chunk.first).min(length)).unwrap_or(0));
-            seen = (&chunk.step, chunk.fence, known.max(chunk.first + length));
-        }
-        for (chunk, start) in chunks.iter_mut().zip(starts) {
-            chunk.lines.drain(..start);
-            chunk.first += u64::try_from(start).unwrap_or(0);
-        }
-        chunks.retain(|chunk| !chunk.lines.is_empty());
-        Ok(chunks)
+    /// Its whole log is here now.
+    pub async fn job_log_key(&self, of: JobKey<'_>, key: &str) -> Result<bool, RecordsError> {
+        let update = self
+            .job_update(of)
+            .update_expression("SET log_key = :key")
+            .condition_expression("fence = :fence")
+            .expression_attribute_values(":key", s(key))
+            .send()
+            .await;
+        held(update)
     }
 
     fn job_update(

@@ -9,7 +9,7 @@
 //! | step | same | `STEP#003#attach_domain` | its deployment, in order |
 //! | undo | same | `UNDO#996#detach_domain` | its deployment, in order, behind the steps |
 //! | job of a step | same | `JOB#archive_files` | its deployment; the callback |
-//! | lines of a job's log | `TEAM#t#LOG#id` | `archive_files#0000000007#000000000120` | a deployment's log, or one step's, in order |
+//! | lines of a job's log | `TEAM#t#LOG#id` | `LOG#archive_files#0000000007#000000000120` | one step's log, in order; expires |
 //! | backup | `TEAM#t#BACKUPS#site id` | its ULID | its site's list, newest first; its id |
 //! | backup configuration | `TEAM#t#BACKUP_CONFIGURATIONS#site id` | `CONFIGURATION#id` | its site's list; its id |
 //! | their revision | same | `REVISION` | their creation, change and deletion: it holds the limit and the names |
@@ -80,7 +80,10 @@ pub fn logs(team: TeamId, id: DeploymentId) -> String {
 }
 /// Of lines that a job logged.
 pub fn log_chunk(team: TeamId, id: DeploymentId, step: &str, fence: u64, first: u64) -> Key {
-    (logs(team, id), format!("{step}#{fence:010}#{first:012}"))
+    (
+        logs(team, id),
+        format!("LOG#{step}#{fence:010}#{first:012}"),
+    )
 }
 /// Of a site's backups.
 pub fn backups(team: TeamId, site: SiteId) -> String {

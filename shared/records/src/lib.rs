@@ -13,6 +13,7 @@ mod item;
 mod jobs;
 pub mod keys;
 mod live;
+mod logs;
 mod notices;
 mod secrets;
 mod servers;
@@ -30,8 +31,9 @@ pub use create::{Claim, CreateRefused, Created, Idempotency, NewDeployment, Targ
 pub use deployments::{Applied, merged};
 pub use error::RecordsError;
 pub use history::{Page, read_cursor, write_cursor};
-pub use jobs::{JobKey, LogChunk, LogLine};
+pub use jobs::JobKey;
 pub use live::{Connection, TOPICS_LIMIT, Ticket};
+pub use logs::{LOG_CHUNK_LINES, LogChunk, LogLine, LogPosition, StepLogLine};
 pub use secrets::SealedSecret;
 pub use stream::StreamChange;
 pub use table::{INDEXES, create_records_table, create_secrets_table};

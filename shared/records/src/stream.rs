@@ -25,6 +25,15 @@ pub enum StreamChange {
         /// As it is.
         step: Box<DeploymentStep>,
     },
+    /// A job logged lines.
+    Log {
+        /// Whose.
+        team_id: TeamId,
+        /// Of which deployment.
+        deployment_id: DeploymentId,
+        /// What it sent.
+        chunk: Box<crate::LogChunk>,
+    },
     /// A token was revoked.
     TokenRevoked {
         /// Whose.
@@ -50,6 +59,11 @@ pub fn change(stream_record: &Value) -> Option<StreamChange> {
             team_id: words.next()?.parse().ok()?,
             deployment_id: words.nth(1)?.parse().ok()?,
             step: Box::new(read(image("NewImage")?)?),
+        }),
+        ("TEAM", "LOG") => Some(StreamChange::Log {
+            team_id: words.next()?.parse().ok()?,
+            deployment_id: words.nth(1)?.parse().ok()?,
+            chunk: Box::new(read(image("NewImage")?)?),
         }),
         ("TOKEN", "TOKEN") if image("NewImage").is_none() => {
             let token: crate::TokenRecord = read(image("OldImage")?)?;

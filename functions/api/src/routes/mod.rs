@@ -6,6 +6,7 @@ pub mod backups;
 pub mod deployments;
 pub mod health;
 pub mod live;
+pub mod logs;
 pub mod servers;
 pub mod sites;
 pub mod tokens;

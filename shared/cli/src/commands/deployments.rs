@@ -1,4 +1,4 @@
-//! `triphammer deployments`: list, show, cancel, retry, undo, acknowledge.
+//! `triphammer deployments`: list, show, logs, cancel, retry, undo, acknowledge.
 
 use super::{begun, pages, picture, sites, when};
 use crate::args::{Deployments, Paging};
@@ -20,6 +20,7 @@ pub async fn perform(invocation: &Invocation, command: Deployments) -> Result<En
     match command {
         Deployments::List { target, paging } => list(invocation, target.as_deref(), &paging).await,
         Deployments::Show { id } => show(invocation, id).await,
+        Deployments::Logs { id, step } => super::logs::show(invocation, id, step.as_deref()).await,
         Deployments::Cancel { id } => cancel(invocation, id).await,
         Deployments::Retry { id } => retry(invocation, id).await,
         Deployments::Undo { id } => undo(invocation, id).await,

@@ -6,6 +6,7 @@ mod audit;
 mod backup_configurations;
 mod backups;
 mod deployments;
+mod logs;
 mod pages;
 mod picture;
 mod servers;

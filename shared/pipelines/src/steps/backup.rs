@@ -1,6 +1,6 @@
 //! Steps that make backups of sites, and put them back.
 
-use crate::Permission::{Archives, DeleteArchives, ReadSecrets};
+use crate::Permission::{Archives, DeleteBackups, ReadSecrets};
 use crate::StepDefinition;
 
 const SITE: &[&str] = &["site_id", "server_id"];
@@ -43,7 +43,7 @@ pub const FINALIZE_BACKUP: StepDefinition =
 pub const APPLY_RETENTION: StepDefinition =
     StepDefinition::inline("apply_retention", "Apply retention")
         .needs(&["site_id"])
-        .may(&[DeleteArchives]);
+        .may(&[DeleteBackups]);
 
 /// All that a restore needs, beside the site and checked.
 pub const DOWNLOAD_BACKUP: StepDefinition =
