@@ -257,6 +257,33 @@ impl Stack {
         Ok((response.status().as_u16(), response.text().await?))
     }
 
+    /// The keys in the store of backups that begin so.
+    pub async fn stored(&self, prefix: &str) -> Vec<String> {
+        let between = |text: &str, tag: &str| -> Vec<String> {
+            let open = format!("<{tag}>");
+            let parts = text.split(&open).skip(1);
+            parts
+                .filter_map(|part| part.split_once("</").map(|(inside, _)| inside.to_string()))
+                .collect()
+        };
+        let buckets = self.store("").await;
+        let bucket = between(&buckets, "Name")
+            .into_iter()
+            .find(|name| name.contains("archives"))
+            .unwrap_or_else(|| panic!("no bucket of backups: {buckets}"));
+        let listed = self
+            .store(&format!("{bucket}?list-type=2&prefix={prefix}"))
+            .await;
+        between(&listed, "Key")
+    }
+
+    async fn store(&self, path: &str) -> String {
+        let credential = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=none";
+        let request = self.http.get(format!("{}/{path}", self.endpoint));
+        let answer = request.header("authorization", credential).send().await;
+        answer.expect("an answer").text().await.expect("a body")
+    }
+
     /// A token of another team, straight into the table, as an operator would make one.
     pub async fn other_team_token(&self) -> Result<String> {
         xtask::up::token_create_owner(&self.records().await?).await

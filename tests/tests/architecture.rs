@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What each crate may depend on, of ours.
-const ARROWS: [(&str, &[&str]); 27] = [
+const ARROWS: [(&str, &[&str]); 28] = [
     ("domain", &[]),
     ("protocol", &[]),
     ("archive", &[]),
@@ -47,6 +47,10 @@ const ARROWS: [(&str, &[&str]); 27] = [
     ("dispatcher", &["domain", "kit", "records"]),
     ("settle", &["domain", "kit", "records"]),
     ("sweeper", &["domain", "kit", "records"]),
+    (
+        "scheduler",
+        &["backups", "domain", "kit", "pipelines", "records"],
+    ),
     ("live", &["contract", "domain", "kit", "records"]),
     ("notifier", &["contract", "domain", "kit", "records"]),
     ("sender", &["contract", "domain", "kit", "records"]),
@@ -77,7 +81,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
     ("e2e", &["records", "xtask"]),
     ("fuzz", &[]),
     ("releases", &[]),
-    ("backups", &["domain", "kit", "protocol"]),
+    ("backups", &["domain", "kit", "pipelines", "protocol"]),
 ];
 
 /// Who may make clients of AWS: the records, the kit that makes them, the store of backups, and the tools around.
@@ -184,10 +188,10 @@ fn the_tests_tables_have_the_keys_and_indexes_of_the_template() {
         .collect();
     let expected: Vec<(String, Vec<String>)> = records::INDEXES
         .iter()
-        .map(|(name, partition)| {
+        .map(|(name, partition, sort)| {
             (
                 name.to_string(),
-                vec![partition.to_string(), "id".to_string()],
+                vec![partition.to_string(), sort.to_string()],
             )
         })
         .collect();

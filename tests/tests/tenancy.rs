@@ -42,6 +42,7 @@ impl Owned {
             }
         };
         let backup = backup_of(&stack, &site).await;
+        let configuration = configuration_of(&stack, &site).await;
         let deployments = stack
             .get(&format!("/v1/deployments?target=site:{site}"))
             .await;
@@ -64,6 +65,7 @@ impl Owned {
                 ("/v1/tokens/", token),
                 ("/v1/webhook-endpoints/", id_of(&endpoint, "endpoint")),
                 ("{backup_id}", backup),
+                ("{configuration_id}", configuration),
                 ("{step}", "provision_database".to_string()),
             ],
             bodies: vec![("POST /v1/sites", site_create)],
@@ -174,6 +176,19 @@ async fn backup_of(stack: &Stack, site: &str) -> String {
         .as_str()
         .expect("an id")
         .to_string()
+}
+
+/// A backup configuration of the site that is never due: it is made once.
+async fn configuration_of(stack: &Stack, site: &str) -> String {
+    let path = format!("/v1/sites/{site}/backup-configurations");
+    let known = stack.get(&path).await.body["items"][0]["id"].clone();
+    if let Some(id) = known.as_str() {
+        return id.to_string();
+    }
+    let body = json!({"name": "owned", "schedule": "@monthly", "enabled": false});
+    let made = stack.post(&path, body).await;
+    assert_eq!(made.status, 201, "{:#}", made.body);
+    made.body["id"].as_str().expect("an id").to_string()
 }
 
 /// A token of the owner's team with these scopes: its id and its secret.

@@ -25,6 +25,7 @@ fn routes() -> OpenApiRouter<Cloud> {
         .merge(routes::servers::routes())
         .merge(routes::sites::routes())
         .merge(routes::backups::routes())
+        .merge(routes::backup_configurations::routes())
         .merge(routes::deployments::routes())
         .merge(routes::logs::routes())
         .merge(routes::tokens::routes())

@@ -4,15 +4,15 @@
 
 use crate::auth::Caller;
 use crate::problem::ApiError;
+use backups::plan::{self, OnSite, Wanted};
 use domain::{
-    Backup, BackupId, BackupParent, BackupPlan, BackupReason, BackupScope, Deployment,
-    DeploymentId, LockKey, SCHEMA, SecretId, Server, ServerStatus, Site, SiteStatus, TargetKind,
-    TargetRef,
+    Backup, BackupConfigurationId, Deployment, DeploymentId, LockKey, SCHEMA, SecretId, Server,
+    ServerStatus, Site, SiteStatus, TargetKind, TargetRef,
 };
 use kit::{Cloud, draft};
 use pipelines::Pipeline;
 use pipelines::inputs::{
-    BackupSite, CheckServer, CreateSite, RegisterServer, RestoreBackup, StoredDatabase, StoredFiles,
+    CheckServer, CreateSite, RegisterServer, RestoreBackup, StoredDatabase, StoredFiles,
 };
 use records::{AuditEntry, Claim, Idempotency, NewDeployment, TargetRecord};
 use serde::Serialize;
@@ -212,52 +212,23 @@ pub fn again(name: &str, earlier: &Deployment, input: Value) -> Result<Operation
     })
 }
 
-/// A backup that is wanted.
-pub struct Wanted<'a> {
-    /// What it is to hold.
-    pub scope: BackupScope,
-    /// Why.
-    pub reason: BackupReason,
-    /// What is left out.
-    pub exclude: Vec<String>,
-    /// What its files go on from.
-    pub parent: Option<&'a Backup>,
-}
-
-fn planned(cloud: &Cloud, site: &Site, wanted: Wanted<'_>) -> BackupPlan {
-    let (time, random) = cloud.id_parts();
-    let id = BackupId::from_parts(time, random);
-    let parent = wanted.parent.and_then(|parent| {
-        Some(BackupParent {
-            id: parent.id,
-            manifest_key: parent.key("manifest"),
-            manifest: parent.files.as_ref()?.manifest.clone(),
-        })
-    });
-    BackupPlan {
-        id,
-        scope: wanted.scope,
-        reason: wanted.reason,
-        prefix: domain::backup_prefix(site.team_id, site.id, id),
-        exclude: wanted.exclude,
-        parent,
-    }
-}
-
-fn on_site(name: &str, site: &Site, input: Value) -> Result<Operation, ApiError> {
+fn on_site(
+    name: &str,
+    site: &Site,
+    configuration: Option<BackupConfigurationId>,
+    input: Value,
+) -> Result<Operation, ApiError> {
+    let OnSite {
+        target,
+        locks,
+        meta,
+    } = plan::on_site(site, configuration);
     Ok(Operation {
         pipeline: pipeline(name)?,
-        target: TargetRef {
-            kind: TargetKind::Site,
-            id: site.id.to_string(),
-            name: site.name.clone(),
-        },
-        locks: vec![LockKey::site(site.id)],
+        target,
+        locks,
         input,
-        meta: meta([
-            ("site_id", site.id.to_string().into()),
-            ("server_id", site.server_id.to_string().into()),
-        ]),
+        meta,
         claims: Vec::new(),
         record: None,
     })
@@ -265,13 +236,9 @@ fn on_site(name: &str, site: &Site, input: Value) -> Result<Operation, ApiError>
 
 /// Back up a site.
 pub fn backup_site(cloud: &Cloud, site: &Site, wanted: Wanted<'_>) -> Result<Operation, ApiError> {
-    let input = frozen(&BackupSite {
-        site_id: site.id,
-        server_id: site.server_id,
-        system_name: site.system_name.clone(),
-        backup: planned(cloud, site, wanted),
-    })?;
-    on_site("backup_site", site, input)
+    let configuration = wanted.configuration_id;
+    let input = frozen(&plan::backup_site(cloud, site, wanted))?;
+    on_site("backup_site", site, configuration, input)
 }
 
 /// Put a backup back: its files are those of the chain, oldest first.
@@ -302,11 +269,11 @@ pub fn restore_backup(
         server_id: site.server_id,
         system_name: site.system_name.clone(),
         restored: restored.id,
-        backup: planned(cloud, site, wanted),
+        backup: plan::planned(cloud, site, wanted),
         database,
         chain: files.collect(),
     })?;
-    on_site("restore_backup", site, input)
+    on_site("restore_backup", site, None, input)
 }
 
 impl Operation {

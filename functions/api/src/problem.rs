@@ -117,10 +117,13 @@ impl From<RecordsError> for ApiError {
     fn from(error: RecordsError) -> Self {
         match &error {
             RecordsError::NotFound(what) => Self::not_found(what),
-            RecordsError::LimitReached { what, limit } => Self::conflict(
+            RecordsError::LimitReached { of, what, limit } => Self::conflict(
                 "limit_reached",
-                format!("A team has at most {limit} {what}; remove one first."),
+                format!("A {of} has at most {limit} {what}; remove one first."),
             ),
+            RecordsError::Taken(what) => {
+                Self::conflict("taken", format!("{what} is taken by another one."))
+            }
             RecordsError::BadCursor => {
                 Self::bad_request("bad_cursor", "The cursor is not one that a page gave.")
             }
@@ -190,6 +193,10 @@ impl From<CreateRefused> for ApiError {
             CreateRefused::Taken(claim) => {
                 Self::conflict("taken", format!("{} is taken by another one.", claim.what))
             }
+            CreateRefused::NotDue => Self::conflict(
+                "changed_meanwhile",
+                "This occurrence was begun by someone else; look again.",
+            ),
             CreateRefused::TargetExists => Self::conflict("already_exists", "It exists already."),
             CreateRefused::Records(error) => error.into(),
         }

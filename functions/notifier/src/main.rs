@@ -4,11 +4,11 @@
 //! record comes again. A record that comes twice or late is told again, and its `seq` says so.
 
 mod frames;
+mod notices;
 mod posts;
 
-use domain::{Deployment, Settlement};
 use kit::live::Connections;
-use kit::notice::{Notice, NoticeKind, Notices};
+use kit::notice::Notices;
 use kit::{Cloud, Exit, StepError};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use records::{StreamChange, stream};
@@ -92,24 +92,12 @@ async fn act(people: &People, change: &StreamChange) -> Result<(), StepError> {
             }
             Ok(())
         }
-        StreamChange::Deployment { before, after } => match notice(before.as_deref(), after) {
-            Some(notice) => people.notices.put(&notice).await,
-            None => Ok(()),
-        },
+        StreamChange::Deployment { before, after } => {
+            for notice in notices::of(before.as_deref(), after) {
+                people.notices.put(&notice).await?;
+            }
+            Ok(())
+        }
         StreamChange::Step { .. } | StreamChange::Log { .. } => Ok(()),
     }
-}
-
-/// What a team's endpoints are told of this change.
-fn notice(before: Option<&Deployment>, after: &Deployment) -> Option<Notice> {
-    let needs = |deployment: &Deployment| deployment.settlement == Settlement::NeedsAttention;
-    if !needs(after) || before.is_some_and(needs) {
-        return None;
-    }
-    Some(Notice {
-        team_id: after.team_id,
-        deployment_id: after.id,
-        kind: NoticeKind::DeploymentNeedsAttention,
-        seq: after.seq,
-    })
 }

@@ -12,7 +12,6 @@ use event::NoticeEvent;
 use futures_util::future::join_all;
 use kit::notice::Notice;
 use kit::{Cloud, Outbound};
-use records::RecordsError;
 use serde::{Deserialize, Serialize};
 
 /// What SQS hands over.
@@ -97,22 +96,18 @@ impl Sender {
 
     async fn tell(&self, message: &Message) -> Result<(), StepError> {
         let notice: Notice = serde_json::from_str(&message.body).map_err(StepError::broken)?;
-        let (team, id) = (notice.team_id, notice.deployment_id);
+        let (team, kind) = (notice.team_id, notice.subject.kind());
         let endpoints = self.cloud.records.webhook_endpoints(team).await?;
         if endpoints.is_empty() {
-            tracing::info!(%team, deployment = %id, "nobody is to be told: the team has no webhook endpoint");
+            tracing::info!(%team, subject = ?notice.subject, "nobody is to be told: the team has no webhook endpoint");
             return Ok(());
         }
-        let deployment = match self.cloud.records.deployment_snapshot(team, id).await {
-            Ok(snapshot) => snapshot.deployment,
+        let read = NoticeEvent::read(&self.cloud.records, &notice, self.happened(message)).await?;
+        let Some(event) = read else {
             // It will not come back, and there is nothing to say of it.
-            Err(RecordsError::NotFound(_)) => {
-                tracing::warn!(%team, deployment = %id, "nobody is told: there is no such deployment any more");
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
+            tracing::warn!(%team, subject = ?notice.subject, "nobody is told: it is not there any more");
+            return Ok(());
         };
-        let event = NoticeEvent::new(&notice, &deployment, self.happened(message));
         let body = serde_json::to_vec(&event).map_err(StepError::broken)?;
         let told = join_all(
             endpoints
@@ -124,11 +119,11 @@ impl Sender {
         for (endpoint, told) in endpoints.iter().zip(told) {
             match told {
                 Ok(delivered) => {
-                    tracing::info!(%team, deployment = %id, endpoint = %endpoint.id, ?delivered, "told");
+                    tracing::info!(%team, kind, endpoint = %endpoint.id, ?delivered, "told");
                 }
                 Err(error) => {
                     failed += 1;
-                    tracing::warn!(%team, deployment = %id, endpoint = %endpoint.id, error = error.chain(), "not told");
+                    tracing::warn!(%team, kind, endpoint = %endpoint.id, error = error.chain(), "not told");
                 }
             }
         }

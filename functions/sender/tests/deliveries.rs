@@ -7,9 +7,12 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use domain::{Actor, ActorKind, DeploymentId, ErrorKind, SecretId, TeamId, WebhookEndpointId};
+use domain::{
+    Actor, ActorKind, BackupConfiguration, BackupConfigurationId, BackupId, DeploymentId,
+    ErrorKind, SecretId, SiteId, TeamId, WebhookEndpointId,
+};
 use kit::Outbound;
-use kit::notice::{Notice, NoticeKind};
+use kit::notice::{Notice, Subject};
 use kit::outbound::Guard;
 use kit::webhook_signature::{new_secret, sign};
 use records::{AuditEntry, WebhookEndpoint};
@@ -130,14 +133,64 @@ impl Stage {
         let outbound = Outbound::new(Guard::new(&allowed)).expect("a client");
         let notice = Notice {
             team_id: bench.team,
-            deployment_id,
-            kind: NoticeKind::DeploymentNeedsAttention,
-            seq: bench.snapshot(deployment_id).await.deployment.seq,
+            subject: Subject::NeedsAttention {
+                deployment_id,
+                seq: bench.snapshot(deployment_id).await.deployment.seq,
+            },
         };
         Self {
             sender: Sender::new(bench.cloud.clone(), outbound),
             notice,
             bench,
+        }
+    }
+
+    fn deployment_id(&self) -> DeploymentId {
+        match self.notice.subject {
+            Subject::NeedsAttention { deployment_id, .. } => deployment_id,
+            _ => panic!("{:?}", self.notice),
+        }
+    }
+
+    /// A backup configuration of the deployment's site, with a backup that is older than all of this when it has one.
+    async fn configuration(&self, with_backup: bool) -> (SiteId, BackupConfigurationId) {
+        let (records, team) = (&self.bench.cloud.records, self.bench.team);
+        let deployment = self.bench.snapshot(self.deployment_id()).await.deployment;
+        let site: SiteId = deployment.target.id.parse().expect("an id");
+        let id = BackupConfigurationId::from_parts(1, 1);
+        let configuration = json!({"schema": 1, "id": id, "team_id": team, "site_id": site, "name": "nightly",
+            "scope": "site", "exclude": [], "schedule": {"cron": "@daily", "time_zone": "UTC"}, "full_every": 7,
+            "enabled": true, "due_since": "2023-01-01T00:00:00Z", "created_at": "2023-01-01T00:00:00Z"});
+        let configuration: BackupConfiguration =
+            serde_json::from_value(configuration).expect("a configuration");
+        let audit = self.audit(&id);
+        let made = records.backup_configuration_create(&configuration, &audit);
+        made.await.expect("stored");
+        if with_backup {
+            let backup = json!({"schema": 1, "id": BackupId::from_parts(1, 1), "team_id": team, "site_id": site,
+                "scope": "site", "reason": "schedule", "prefix": "x", "deployment_id": deployment.id, "parent": null,
+                "database": null, "files": null, "size_bytes": 1, "restore_point": "available",
+                "configuration_id": id, "created_at": "2023-11-01T00:10:00.000Z"});
+            let backup = serde_json::from_value(backup).expect("a backup");
+            records.backup_put(&backup).await.expect("stored");
+        }
+        (site, id)
+    }
+
+    fn audit(&self, id: impl ToString) -> AuditEntry {
+        AuditEntry {
+            id: id.to_string(),
+            at: self.bench.cloud.clock.now(),
+            actor: Actor {
+                kind: ActorKind::System,
+                id: "test".into(),
+                name: "Tess".into(),
+                role: "owner".into(),
+            },
+            from: String::new(),
+            action: "test".into(),
+            target: id.to_string(),
+            detail: String::new(),
         }
     }
 
@@ -216,6 +269,18 @@ impl Stage {
     }
 }
 
+/// The notice of the deployment, some changes of it later.
+fn later(notice: &Notice, changes: u64) -> Notice {
+    let Subject::NeedsAttention { deployment_id, seq } = notice.subject else {
+        panic!("{notice:?}");
+    };
+    let seq = seq + changes;
+    Notice {
+        subject: Subject::NeedsAttention { deployment_id, seq },
+        ..notice.clone()
+    }
+}
+
 fn text(notice: &Notice) -> String {
     serde_json::to_string(notice).expect("JSON")
 }
@@ -240,7 +305,7 @@ async fn an_endpoint_is_told_with_a_signature_of_its_own_secret() {
     assert_eq!(told["type"], "deployment.needs_attention");
     assert_eq!(told["timestamp"], HAPPENED.1);
     let deployment = &told["data"]["deployment"];
-    assert_eq!(deployment["id"], stage.notice.deployment_id.to_string());
+    assert_eq!(deployment["id"], stage.deployment_id().to_string());
     assert_eq!(deployment["settlement"], "needs_attention");
     assert!(deployment["attention"].is_string(), "{deployment:#}");
     assert!(deployment.get("fence").is_none(), "{deployment:#}");
@@ -273,10 +338,7 @@ async fn the_same_deployment_in_need_again_is_another_notice() {
     let stage = Stage::new().await;
     let (receiver, url) = Receiver::answering([]).await;
     let (_, secret) = stage.endpoint(&url).await;
-    let again = Notice {
-        seq: stage.notice.seq + 5,
-        ..stage.notice.clone()
-    };
+    let again = later(&stage.notice, 5);
     let both = [text(&stage.notice), text(&again), text(&stage.notice)];
     assert!(stage.send(&both).await.is_empty());
     assert_eq!(receiver.count(), 2);
@@ -352,10 +414,7 @@ async fn of_a_batch_only_what_failed_comes_again() {
     let stage = Stage::new().await;
     let (receiver, url) = Receiver::answering([status(503)]).await;
     stage.endpoint(&url).await;
-    let later = Notice {
-        seq: stage.notice.seq + 1,
-        ..stage.notice.clone()
-    };
+    let later = later(&stage.notice, 1);
     let bodies = [text(&stage.notice), "no notice".to_string(), text(&later)];
     assert_eq!(stage.send(&bodies).await, ["m1", "m2"]);
     assert_eq!(receiver.count(), 2);
@@ -368,7 +427,10 @@ async fn where_nobody_is_to_be_told_or_there_is_nothing_to_tell_the_message_is_d
     let (receiver, url) = Receiver::answering([]).await;
     stage.endpoint(&url).await;
     let unknown = Notice {
-        deployment_id: DeploymentId::from_parts(9, 9),
+        subject: Subject::NeedsAttention {
+            deployment_id: DeploymentId::from_parts(9, 9),
+            seq: 1,
+        },
         ..stage.notice.clone()
     };
     let others = Notice {
@@ -386,4 +448,75 @@ async fn where_nobody_is_to_be_told_or_there_is_nothing_to_tell_the_message_is_d
         0,
         "another team's notice is not for this team"
     );
+}
+
+#[tokio::test]
+async fn a_scheduled_backup_that_failed_is_told_with_its_site_its_configuration_and_the_last_good_one()
+ {
+    let stage = Stage::new().await;
+    let (receiver, url) = Receiver::answering([]).await;
+    stage.endpoint(&url).await;
+    let (site_id, configuration_id) = stage.configuration(true).await;
+    let notice = Notice {
+        team_id: stage.bench.team,
+        subject: Subject::BackupFailed {
+            deployment_id: stage.deployment_id(),
+            site_id,
+            configuration_id,
+        },
+    };
+    assert!(stage.send(&[text(&notice)]).await.is_empty());
+    assert!(stage.send(&[text(&notice)]).await.is_empty());
+    assert_eq!(receiver.count(), 1, "a repeat tells nobody");
+    let told = receiver.told(0);
+    assert_eq!(told["type"], "backup.failed");
+    let data = &told["data"];
+    assert_eq!(
+        (&data["site"]["name"], &data["configuration"]["name"]),
+        (&json!("shop"), &json!("nightly"))
+    );
+    assert_eq!(
+        data["last_backup"]["id"],
+        BackupId::from_parts(1, 1).to_string()
+    );
+    assert_eq!(data["deployment"]["status"], "failed");
+    let message = data["message"].as_str().expect("words");
+    assert!(
+        message.contains("nightly of the site shop did not complete: It was scripted to fail.")
+            && message.contains("The last good one is of 2023-11-01T00:10:00"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_missing_backup_is_told_once_for_each_time_it_was_due() {
+    let stage = Stage::new().await;
+    let (receiver, url) = Receiver::answering([]).await;
+    stage.endpoint(&url).await;
+    let (site_id, configuration_id) = stage.configuration(false).await;
+    let notice = |due_at: &str| {
+        text(&Notice {
+            team_id: stage.bench.team,
+            subject: Subject::BackupMissing {
+                site_id,
+                configuration_id,
+                due_at: due_at.parse().expect("a time"),
+            },
+        })
+    };
+    let (one, two) = (
+        notice("2023-11-13T00:00:00Z"),
+        notice("2023-11-14T00:00:00Z"),
+    );
+    let all = [one.clone(), one, two];
+    assert!(stage.send(&all).await.is_empty());
+    assert_eq!(receiver.count(), 2);
+    let told = receiver.told(0);
+    assert_eq!(
+        (&told["type"], &told["data"]["due_at"]),
+        (&json!("backup.missing"), &json!("2023-11-13T00:00:00.000Z"))
+    );
+    assert_eq!(told["data"]["last_backup"], Value::Null);
+    let message = told["data"]["message"].as_str().expect("words");
+    assert!(message.contains("There is no good one."), "{message}");
 }

@@ -62,12 +62,13 @@ pub fn read(command: &mut Command) -> Result<String> {
 }
 
 /// The functions that every stack has beside its steps.
-pub const SERVICES: [&str; 8] = [
+pub const SERVICES: [&str; 9] = [
     "agent-callback",
     "api",
     "dispatcher",
     "live",
     "notifier",
+    "scheduler",
     "sender",
     "settle",
     "sweeper",

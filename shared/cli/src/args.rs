@@ -2,9 +2,15 @@
 //!
 //! Promise: every command, argument and flag stands here with its help, and nowhere else.
 
+mod backups;
+
+pub use backups::{
+    BackupConfigurationCreate, BackupConfigurationUpdate, BackupConfigurations, Backups,
+};
+
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use domain::{BackupId, BackupScope, DeploymentId, Role, Scope};
+use domain::{DeploymentId, Role, Scope};
 use std::path::PathBuf;
 use strum::VariantArray;
 
@@ -79,7 +85,7 @@ pub enum Command {
     /// API tokens
     #[command(subcommand)]
     Tokens(Tokens),
-    /// Addresses that are told when a deployment needs attention
+    /// Addresses that are told when a deployment needs attention or a scheduled backup is not made
     #[command(subcommand)]
     WebhookEndpoints(WebhookEndpoints),
     /// Who did what
@@ -176,56 +182,6 @@ pub struct SiteCreate {
     /// A PHP version of the server, such as 8.2 [default: its newest]
     #[arg(long, value_name = "VERSION")]
     pub php: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Backups {
-    /// Back up a site: what changed since the backup before, and all of the database
-    Create {
-        /// Name, SERVER/NAME, or id
-        site: String,
-        /// What it is to hold
-        #[arg(long, value_parser = backup_scopes(), default_value = "site")]
-        scope: BackupScope,
-        /// Archive every file, rather than what changed since the backup before
-        #[arg(long)]
-        full: bool,
-        /// A path of the web root that is left out, or a pattern with *, ? and **; may be given again
-        #[arg(long, value_name = "PATTERN")]
-        exclude: Vec<String>,
-    },
-    /// A site's backups, newest first
-    List {
-        /// Name, SERVER/NAME, or id
-        site: String,
-    },
-    /// One backup
-    Show {
-        /// Name, SERVER/NAME, or id
-        site: String,
-        /// As `backups list` shows it
-        #[arg(value_parser = backup_id)]
-        backup: BackupId,
-    },
-    /// Put a backup back, after a backup of what is there
-    Restore {
-        /// Name, SERVER/NAME, or id
-        site: String,
-        /// As `backups list` shows it
-        #[arg(value_parser = backup_id)]
-        backup: BackupId,
-        /// What of it [default: all that it holds]
-        #[arg(long, value_parser = backup_scopes())]
-        scope: Option<BackupScope>,
-    },
-    /// Delete a backup
-    Delete {
-        /// Name, SERVER/NAME, or id
-        site: String,
-        /// As `backups list` shows it
-        #[arg(value_parser = backup_id)]
-        backup: BackupId,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -342,15 +298,6 @@ pub struct Paging {
 /// Ids are written in capitals; people need not.
 fn deployment_id(text: &str) -> Result<DeploymentId, domain::ids::NotAnId> {
     text.to_ascii_uppercase().parse()
-}
-
-fn backup_id(text: &str) -> Result<BackupId, domain::ids::NotAnId> {
-    text.to_ascii_uppercase().parse()
-}
-
-fn backup_scopes() -> impl TypedValueParser<Value = BackupScope> {
-    PossibleValuesParser::new(["site", "files", "database"])
-        .map(|text| text.parse().expect("only the words above come through"))
 }
 
 fn roles() -> impl TypedValueParser<Value = Role> {

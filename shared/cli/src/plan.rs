@@ -64,7 +64,8 @@ pub fn say(
     ended(invocation)
 }
 
-fn ended(invocation: &Invocation) -> Result<Ending, Fault> {
+/// The last word of a dry run.
+pub fn ended(invocation: &Invocation) -> Result<Ending, Fault> {
     invocation.output.note("dry run: nothing was changed");
     Ok(Ending::DryRun)
 }

@@ -5,8 +5,8 @@
 use crate::ending::Fault;
 use crate::output::plain;
 use client::Client;
-use contract::{ServerView, SiteView, TokenView, WebhookEndpointView};
-use domain::{ServerId, SiteId, TokenId, WebhookEndpointId};
+use contract::{BackupConfigurationView, ServerView, SiteView, TokenView, WebhookEndpointView};
+use domain::{BackupConfigurationId, ServerId, SiteId, TokenId, WebhookEndpointId};
 use std::str::FromStr;
 
 /// Because more names than these are a list of their own.
@@ -86,6 +86,27 @@ pub async fn webhook_endpoint(client: &Client, text: &str) -> Result<WebhookEndp
         text,
         names,
         |endpoint| endpoint.id.to_string(),
+    )
+}
+
+/// A backup configuration of a site, from its name or id.
+pub async fn backup_configuration(
+    client: &Client,
+    site: SiteId,
+    text: &str,
+) -> Result<BackupConfigurationView, Fault> {
+    let all = client.backup_configurations(site).await?.items;
+    let wanted = id::<BackupConfigurationId>(text);
+    let names = all.iter().map(|one| one.name.clone()).collect();
+    let found = all
+        .into_iter()
+        .filter(|one| Some(one.id) == wanted || one.name == text);
+    one(
+        found.collect(),
+        "backup configuration",
+        text,
+        names,
+        |one| one.id.to_string(),
     )
 }
 

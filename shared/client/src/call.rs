@@ -52,6 +52,11 @@ impl Client {
         call
     }
 
+    /// A change of what is there: a second time it comes to the same.
+    pub(crate) fn patch(&self, segments: &[&str]) -> Call {
+        self.call(Method::PATCH, segments, Repeat::Harmless)
+    }
+
     /// A removal.
     pub(crate) fn delete(&self, segments: &[&str]) -> Call {
         self.call(Method::DELETE, segments, Repeat::Telling)

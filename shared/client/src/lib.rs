@@ -3,6 +3,7 @@
 //! Promise: a create is sent with an idempotency key and repeated with the same one, so it happens once however often
 //! the network fails. The token goes to the given address only: redirects are not followed.
 
+mod backups;
 mod call;
 mod error;
 mod live;

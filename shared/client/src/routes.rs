@@ -4,12 +4,12 @@
 
 use crate::{Client, Error, live};
 use contract::{
-    Acknowledge, AuditView, BackupCreate, BackupRestore, BackupView, DeploymentCreated,
-    DeploymentDetail, DeploymentView, Health, HostKeyConfirm, LiveTicket, LogLineView, Page, Plan,
-    ServerCreate, ServerCreated, ServerView, SiteCreate, SiteCreated, SiteView, TokenCreate,
-    TokenCreated, TokenView, WebhookEndpointCreate, WebhookEndpointCreated, WebhookEndpointView,
+    Acknowledge, AuditView, DeploymentCreated, DeploymentDetail, DeploymentView, Health,
+    HostKeyConfirm, LiveTicket, LogLineView, Page, Plan, ServerCreate, ServerCreated, ServerView,
+    SiteCreate, SiteCreated, SiteView, TokenCreate, TokenCreated, TokenView, WebhookEndpointCreate,
+    WebhookEndpointCreated, WebhookEndpointView,
 };
-use domain::{BackupId, DeploymentId, ServerId, SiteId, TokenId, WebhookEndpointId};
+use domain::{DeploymentId, ServerId, SiteId, TokenId, WebhookEndpointId};
 
 /// Which deployments.
 #[derive(Debug, Clone, Default)]
@@ -22,7 +22,7 @@ pub struct DeploymentsAsked {
     pub target: Option<String>,
 }
 
-const YES: Option<bool> = Some(true);
+pub(crate) const YES: Option<bool> = Some(true);
 
 impl Client {
     /// Is it there?
@@ -87,64 +87,6 @@ impl Client {
     /// One site.
     pub async fn site(&self, id: SiteId) -> Result<SiteView, Error> {
         self.send(self.get(&["v1", "sites", &id.to_string()])).await
-    }
-
-    /// Back up a site.
-    pub async fn backup_create(
-        &self,
-        site: SiteId,
-        new: &BackupCreate,
-    ) -> Result<DeploymentCreated, Error> {
-        let call = self.post(&["v1", "sites", &site.to_string(), "backups"]);
-        self.send(call.body(new)?.once()).await
-    }
-    /// What that would do.
-    pub async fn backup_create_plan(
-        &self,
-        site: SiteId,
-        new: &BackupCreate,
-    ) -> Result<Plan, Error> {
-        let call = self.post(&["v1", "sites", &site.to_string(), "backups"]);
-        self.send(call.body(new)?.query("dry_run", YES)).await
-    }
-    /// A site's backups, newest first.
-    pub async fn backups(&self, site: SiteId) -> Result<Page<BackupView>, Error> {
-        self.send(self.get(&["v1", "sites", &site.to_string(), "backups"]))
-            .await
-    }
-    /// One backup.
-    pub async fn backup(&self, site: SiteId, id: BackupId) -> Result<BackupView, Error> {
-        let (site, id) = (site.to_string(), id.to_string());
-        self.send(self.get(&["v1", "sites", &site, "backups", &id]))
-            .await
-    }
-    /// Put a backup back.
-    pub async fn backup_restore(
-        &self,
-        site: SiteId,
-        id: BackupId,
-        asked: &BackupRestore,
-    ) -> Result<DeploymentCreated, Error> {
-        let (site, id) = (site.to_string(), id.to_string());
-        let call = self.post(&["v1", "sites", &site, "backups", &id, "restore"]);
-        self.send(call.body(asked)?.once()).await
-    }
-    /// What that would do.
-    pub async fn backup_restore_plan(
-        &self,
-        site: SiteId,
-        id: BackupId,
-        asked: &BackupRestore,
-    ) -> Result<Plan, Error> {
-        let (site, id) = (site.to_string(), id.to_string());
-        let call = self.post(&["v1", "sites", &site, "backups", &id, "restore"]);
-        self.send(call.body(asked)?.query("dry_run", YES)).await
-    }
-    /// Delete a backup.
-    pub async fn backup_delete(&self, site: SiteId, id: BackupId) -> Result<(), Error> {
-        let (site, id) = (site.to_string(), id.to_string());
-        self.send(self.delete(&["v1", "sites", &site, "backups", &id]))
-            .await
     }
 
     /// A page of the team's deployments, newest first.

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    Backup, BackupId, BackupReason, BackupScope, DatabaseContents, DeploymentId, FilesContents,
-    RestorePointStatus, SiteId,
+    Backup, BackupConfigurationId, BackupId, BackupReason, BackupScope, DatabaseContents,
+    DeploymentId, FilesContents, RestorePointStatus, SiteId,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,10 +12,9 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackupCreate {
-    /// What it is to hold.
-    #[serde(default = "everything")]
-    #[schema(default = "site")]
-    pub scope: BackupScope,
+    /// What it is to hold; absent for the whole site, or for what the configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<BackupScope>,
     /// Archive every file, rather than what changed since the newest backup with files.
     #[serde(default)]
     #[schema(default = false)]
@@ -24,6 +23,9 @@ pub struct BackupCreate {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 50)]
     pub exclude: Vec<String>,
+    /// A backup configuration of the site: the backup holds what it says, and counts for its retention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration_id: Option<BackupConfigurationId>,
 }
 
 /// Put a backup back.
@@ -33,10 +35,6 @@ pub struct BackupRestore {
     /// What of it; absent for all that it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<BackupScope>,
-}
-
-fn everything() -> BackupScope {
-    BackupScope::Site
 }
 
 /// A backup.
@@ -50,6 +48,8 @@ pub struct BackupView {
     pub scope: BackupScope,
     /// Why it was made.
     pub reason: BackupReason,
+    /// The configuration whose retention decides how long it is kept; absent for one that stays until it is deleted.
+    pub configuration_id: Option<BackupConfigurationId>,
     /// The deployment that made it.
     pub deployment_id: DeploymentId,
     /// The backup whose files it goes on from; absent for a full one.
@@ -64,6 +64,8 @@ pub struct BackupView {
     pub notes: Vec<String>,
     /// Can it be restored?
     pub restore_point: RestorePointStatus,
+    /// When it was last restored.
+    pub restored_at: Option<DateTime<Utc>>,
     /// When it was complete.
     pub created_at: DateTime<Utc>,
 }
@@ -75,6 +77,7 @@ impl From<Backup> for BackupView {
             site_id: backup.site_id,
             scope: backup.scope,
             reason: backup.reason,
+            configuration_id: backup.configuration_id,
             deployment_id: backup.deployment_id,
             parent: backup.parent,
             database: backup.database,
@@ -82,6 +85,7 @@ impl From<Backup> for BackupView {
             size_bytes: backup.size_bytes,
             notes: backup.notes,
             restore_point: backup.restore_point,
+            restored_at: backup.restored_at,
             created_at: backup.created_at,
         }
     }

@@ -2,11 +2,16 @@
 //!
 //! Promise: one type per shape, unknown fields refused in requests, times in RFC 3339, ids as ULIDs.
 
+mod backup_configurations;
 mod backups;
 mod live;
 mod logs;
 mod views;
 
+pub use backup_configurations::{
+    BackupConfigurationCreate, BackupConfigurationPlan, BackupConfigurationUpdate,
+    BackupConfigurationView, LastBackup, RestorePointView, RetentionDecision, RetentionPlan,
+};
 pub use backups::{BackupCreate, BackupRestore, BackupView};
 pub use live::{FRAME_LIMIT_BYTES, LiveCommand, LiveEvent, LiveTicket, NotATopic, Topic};
 pub use logs::LogLineView;

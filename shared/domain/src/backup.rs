@@ -2,7 +2,7 @@
 //!
 //! Promise: a record is written when its backup is complete and was read back; what has no record is no backup.
 
-use crate::{BackupId, DeploymentId, SiteId, TeamId, Time, time_text};
+use crate::{BackupConfigurationId, BackupId, DeploymentId, SiteId, TeamId, Time, time_text};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
@@ -75,6 +75,9 @@ pub struct BackupPlan {
     pub exclude: Vec<String>,
     /// The backup whose files it goes on from; absent for a full one.
     pub parent: Option<BackupParent>,
+    /// The configuration that it is made for, and counts for; absent when it is made for none.
+    #[serde(default)]
+    pub configuration_id: Option<BackupConfigurationId>,
 }
 
 impl BackupPlan {
@@ -157,6 +160,15 @@ pub struct Backup {
     /// When it was complete.
     #[serde(with = "time_text")]
     pub created_at: Time,
+    /// The configuration that made it: its retention decides how long it is kept.
+    #[serde(default)]
+    pub configuration_id: Option<BackupConfigurationId>,
+    /// When it was last restored.
+    #[serde(default, with = "time_text::option")]
+    pub restored_at: Option<Time>,
+    /// Set when its objects are gone: DynamoDB removes the record some time after, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
 }
 
 impl Backup {
@@ -172,6 +184,64 @@ impl Backup {
         objects.extend(self.files.iter().flat_map(|_| ["files", "manifest"]));
         objects.iter().map(|object| self.key(object)).collect()
     }
+}
+
+/// A longer chain takes longer to restore than a full backup saves.
+pub const CHAIN_LIMIT: usize = 14;
+
+/// Why a backup's files cannot be put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BrokenChain {
+    /// One of the chain is not there, or has no files.
+    #[error("a backup that it goes on from is missing")]
+    Missing,
+    /// One of the chain was pruned.
+    #[error("a backup that it goes on from was pruned")]
+    Expired,
+    /// There is no end to it.
+    #[error("its chain is too long")]
+    TooLong,
+}
+
+/// A backup with those it goes on from, the full one first. `backups` are the site's.
+pub fn chain(backups: &[Backup], last: BackupId) -> Result<Vec<&Backup>, BrokenChain> {
+    let mut chain = Vec::new();
+    let mut next = Some(last);
+    while let Some(id) = next {
+        let backup = backups.iter().find(|backup| backup.id == id);
+        let backup = backup.ok_or(BrokenChain::Missing)?;
+        if backup.restore_point == RestorePointStatus::Expired {
+            return Err(BrokenChain::Expired);
+        }
+        backup.files.as_ref().ok_or(BrokenChain::Missing)?;
+        if chain.len() > CHAIN_LIMIT {
+            return Err(BrokenChain::TooLong);
+        }
+        chain.push(backup);
+        next = backup.parent;
+    }
+    chain.reverse();
+    Ok(chain)
+}
+
+/// What the next backup of a chain may go on from: the newest with files. A configuration goes on from its own, so that
+/// its retention need not keep what others made; `limit` is the longest chain.
+pub fn parent(
+    backups: &[Backup],
+    configuration: Option<BackupConfigurationId>,
+    limit: usize,
+) -> Option<&Backup> {
+    let may_be = |backup: &&Backup| {
+        backup.files.is_some()
+            && backup.restore_point != RestorePointStatus::Expired
+            && (configuration.is_none() || backup.configuration_id == configuration)
+    };
+    let newest = backups
+        .iter()
+        .filter(may_be)
+        .max_by_key(|backup| backup.id)?;
+    let chain = chain(backups, newest.id).ok()?;
+    (chain.len() < limit).then_some(newest)
 }
 
 /// A backup's dump.

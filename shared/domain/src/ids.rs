@@ -71,6 +71,8 @@ id! {
     TokenId,
     /// A backup of a site; made by the deployment of the same number.
     BackupId,
+    /// What of a site is backed up when, and how long it is kept.
+    BackupConfigurationId,
     /// An address that notices are sent to.
     WebhookEndpointId,
 }

@@ -3,12 +3,15 @@
 //! Promise: plain values. No AWS, no async, no clock; an illegal transition cannot be expressed as an allowed one.
 
 pub mod backup;
+pub mod backup_configuration;
 pub mod deployment;
 pub mod error;
 pub mod ids;
 pub mod job;
 pub mod lifecycle;
 pub mod names;
+pub mod retention;
+pub mod schedule;
 pub mod scope;
 pub mod state;
 pub mod target;
@@ -17,14 +20,18 @@ pub use backup::{
     Backup, BackupParent, BackupPlan, BackupReason, BackupScope, DatabaseContents, FilesContents,
     RestorePointStatus, SealedObject, backup_prefix,
 };
+pub use backup_configuration::BackupConfiguration;
 pub use deployment::{
     Actor, ActorKind, Deployment, DeploymentStep, Failure, Progress, StepKind, TargetRef,
 };
 pub use error::{ErrorKind, StepError};
 pub use ids::{
-    BackupId, DeploymentId, SecretId, ServerId, SiteId, TeamId, TokenId, WebhookEndpointId,
+    BackupConfigurationId, BackupId, DeploymentId, SecretId, ServerId, SiteId, TeamId, TokenId,
+    WebhookEndpointId,
 };
 pub use job::{Access, JOB_DONE, Job, JobObject, JobOrder, log_key};
+pub use retention::Retention;
+pub use schedule::Schedule;
 pub use scope::{Role, Scope};
 pub use state::{
     DeploymentStatus, Dispatch, EnvironmentStatus, Outcome, Phase, Settlement, StepStatus,

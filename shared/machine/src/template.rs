@@ -53,7 +53,7 @@ fn lambda(function: &Function) -> Value {
     let mut statements = vec![json!({
         "Sid": "Records",
         "Effect": "Allow",
-        "Action": ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+        "Action": ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"],
         "Resource": get_att("Records", "Arn"),
     })];
     statements.extend(
@@ -103,6 +103,11 @@ fn statements_of(permission: Permission) -> Vec<Value> {
             "Archives",
             &["s3:GetObject", "s3:PutObject"],
             sub("${Archives.Arn}/*"),
+        )],
+        Permission::DeleteBackups => vec![allow(
+            "DeleteBackups",
+            &["s3:DeleteObject"],
+            sub("${Archives.Arn}/backups/*"),
         )],
     }
 }

@@ -49,6 +49,8 @@ pub enum Permission {
     WriteSecrets,
     /// Read and write backups and capsules.
     Archives,
+    /// Delete backups; their old versions stay for as long as the bucket keeps those.
+    DeleteBackups,
 }
 
 /// How often the machine tries a step that says "not now".

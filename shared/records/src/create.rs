@@ -7,10 +7,11 @@
 use crate::deployments::{deployment_item, input_item};
 use crate::item::{Item, item, record, s};
 use crate::transact::Written;
-use crate::{AuditEntry, Records, RecordsError, keys};
+use crate::{AuditEntry, Occurrence, Records, RecordsError, keys};
 use domain::lifecycle::{Arrival, Change, Lock, Slot, lock};
 use domain::{
-    Deployment, DeploymentId, DeploymentStep, Dispatch, LockKey, Server, Site, TeamId, Time,
+    BackupConfiguration, Deployment, DeploymentId, DeploymentStep, Dispatch, LockKey, Server, Site,
+    TeamId, Time,
 };
 use serde::{Deserialize, Serialize};
 
@@ -109,7 +110,7 @@ enum Locking {
         replaced: Option<Box<Change>>,
     },
     /// It is recorded as one that never runs.
-    Skip(String),
+    Skip(lock::Skip),
 }
 
 /// What became of a creation.
@@ -140,6 +141,9 @@ pub enum CreateRefused {
     /// Another target has the name or domain.
     #[error("{} is taken", .0.what)]
     Taken(Claim),
+    /// The occurrence that it is made for was begun already.
+    #[error("the occurrence was begun already")]
+    NotDue,
     /// The target is there already.
     #[error("the target exists")]
     TargetExists,
@@ -150,11 +154,28 @@ pub enum CreateRefused {
 
 impl Records {
     /// See the module.
-    pub async fn deployment_create(
+    pub async fn deployment_create(&self, new: NewDeployment) -> Result<Created, CreateRefused> {
+        self.create(new, None).await
+    }
+
+    /// The same for an occurrence of a schedule: it passes in the same transaction, so it is begun once or not at all.
+    pub async fn deployment_create_due(
+        &self,
+        new: NewDeployment,
+        occurrence: &Occurrence,
+    ) -> Result<Created, CreateRefused> {
+        self.create(new, Some(occurrence)).await
+    }
+
+    async fn create(
         &self,
         mut new: NewDeployment,
+        occurrence: Option<&Occurrence>,
     ) -> Result<Created, CreateRefused> {
         for attempt in 0..ATTEMPTS {
+            if let Some(occurrence) = occurrence {
+                self.still_due(new.deployment.team_id, occurrence).await?;
+            }
             let locking = match self.decide(&mut new).await {
                 Ok(Decided::Repeat(repeat)) => return Ok(Created::Repeat(repeat)),
                 Ok(Decided::New(locking)) => locking,
@@ -164,16 +185,28 @@ impl Records {
                 }
                 Err(refused) => return Err(refused),
             };
-            if self
-                .write_all(self.creation_writes(&new, &locking)?)
-                .await?
-                == Written::All
-            {
+            let mut writes = self.creation_writes(&new, &locking)?;
+            if let Some(occurrence) = occurrence {
+                writes.push(self.passed(new.deployment.team_id, occurrence)?);
+            }
+            if self.write_all(writes).await? == Written::All {
                 return Ok(Created::New(new.deployment.id));
             }
             Self::jitter(attempt).await;
         }
         Err(RecordsError::Contended.into())
+    }
+
+    async fn still_due(&self, team: TeamId, occurrence: &Occurrence) -> Result<(), CreateRefused> {
+        let (site, id) = (occurrence.site_id, occurrence.configuration_id);
+        let stored = self.get(keys::backup_configuration(team, site, id)).await?;
+        let stored: Option<BackupConfiguration> = stored.map(record).transpose()?;
+        let due = stored.and_then(|configuration| configuration.next_due_at);
+        if due == Some(occurrence.due_at) {
+            Ok(())
+        } else {
+            Err(CreateRefused::NotDue)
+        }
     }
 
     /// Read what could be in the way, in the order that decides; raise the fence above every lock's.

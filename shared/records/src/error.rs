@@ -22,14 +22,19 @@ pub enum RecordsError {
     /// There is no such record in this team.
     #[error("no such {0}")]
     NotFound(&'static str),
-    /// The team has as many as it may.
-    #[error("no more than {limit} {what} in a team")]
+    /// There are as many as there may be.
+    #[error("no more than {limit} {what} in a {of}")]
     LimitReached {
+        /// In what: "team".
+        of: &'static str,
         /// Of what, for people: "webhook endpoints".
         what: &'static str,
         /// How many it may have.
         limit: u64,
     },
+    /// Another one has it; for people: "The name nightly of a backup configuration".
+    #[error("{0} is taken")]
+    Taken(String),
     /// The cursor is none of ours.
     #[error("not a cursor")]
     BadCursor,
@@ -50,10 +55,13 @@ impl From<RecordsError> for StepError {
             RecordsError::NotFound(what) => {
                 StepError::refused("not_found", format!("There is no such {what} any more."))
             }
-            RecordsError::LimitReached { what, limit } => StepError::refused(
+            RecordsError::LimitReached { of, what, limit } => StepError::refused(
                 "limit_reached",
-                format!("A team has at most {limit} {what}."),
+                format!("A {of} has at most {limit} {what}."),
             ),
+            RecordsError::Taken(what) => {
+                StepError::refused("taken", format!("{what} is taken by another one."))
+            }
             RecordsError::Malformed(..) | RecordsError::BadCursor => StepError::broken(error),
         }
     }

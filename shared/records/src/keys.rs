@@ -11,6 +11,8 @@
 //! | job of a step | same | `JOB#archive_files` | its deployment; the callback |
 //! | lines of a job's log | `TEAM#t#LOG#id` | `LOG#archive_files#0000000007#000000000120` | one step's log, in order; expires |
 //! | backup | `TEAM#t#BACKUPS#site id` | its ULID | its site's list, newest first; its id |
+//! | backup configuration | `TEAM#t#BACKUP_CONFIGURATIONS#site id` | `CONFIGURATION#id` | its site's list; its id |
+//! | their revision | same | `REVISION` | their creation, change and deletion: it holds the limit and the names |
 //! | lock | `TEAM#t#LOCK#site:id` | `LOCK` | creation, begin, settle |
 //! | claim (a name, a domain) | `TEAM#t#CLAIM#domain:…` | `CLAIM` | creation, settle |
 //! | idempotency key | `TEAM#t#IDEMPOTENCY#key` | `IDEMPOTENCY` | creation; expires |
@@ -32,12 +34,13 @@
 //! | `by_team` | `team_key` = `TEAM#t` | `id` | a team's history, newest first |
 //! | `by_target` | `target_key` = `TEAM#t#site:id` | `id` | a target's history, newest first |
 //! | `open` (sparse) | `open_key` = `OPEN` | `id` | all unsettled deployments (sweeper) |
+//! | `due` (sparse) | `due_key` = `DUE` | `next_due_at` | backup configurations that are due (scheduler) |
 //!
 //! The indexes hold keys only: writing a deployment again does not write them again, and a page is one query and one batch read.
 
 use domain::{
-    BackupId, DeploymentId, LockKey, SecretId, ServerId, SiteId, StepKind, TeamId, TokenId,
-    WebhookEndpointId,
+    BackupConfigurationId, BackupId, DeploymentId, LockKey, SecretId, ServerId, SiteId, StepKind,
+    TeamId, TokenId, WebhookEndpointId,
 };
 
 /// Partition and sort key.
@@ -89,6 +92,21 @@ pub fn backups(team: TeamId, site: SiteId) -> String {
 /// Of a backup.
 pub fn backup(team: TeamId, site: SiteId, id: BackupId) -> Key {
     (backups(team, site), id.to_string())
+}
+/// Of a site's backup configurations.
+pub fn backup_configurations(team: TeamId, site: SiteId) -> String {
+    format!("TEAM#{team}#BACKUP_CONFIGURATIONS#{site}")
+}
+/// Of a backup configuration.
+pub fn backup_configuration(team: TeamId, site: SiteId, id: BackupConfigurationId) -> Key {
+    (
+        backup_configurations(team, site),
+        format!("CONFIGURATION#{id}"),
+    )
+}
+/// Of the number that every change of a site's backup configurations raises.
+pub fn backup_configurations_revision(team: TeamId, site: SiteId) -> Key {
+    (backup_configurations(team, site), "REVISION".to_string())
 }
 /// Of a lock.
 pub fn lock(team: TeamId, lock: &LockKey) -> Key {
@@ -180,3 +198,5 @@ pub fn target(team: TeamId, lock: &LockKey) -> String {
 }
 /// Of the sparse index `open`.
 pub const OPEN: &str = "OPEN";
+/// Of the sparse index `due`.
+pub const DUE: &str = "DUE";

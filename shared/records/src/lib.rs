@@ -3,6 +3,7 @@
 //! Promise: every method takes the team and builds its keys from it; every status write is conditional; no scans.
 
 mod audit;
+mod backup_configurations;
 mod backups;
 mod create;
 mod deployments;
@@ -24,6 +25,8 @@ mod transact;
 mod webhook_endpoints;
 
 pub use audit::AuditEntry;
+pub use backup_configurations::Occurrence;
+pub use backups::Put;
 pub use create::{Claim, CreateRefused, Created, Idempotency, NewDeployment, TargetRecord};
 pub use deployments::{Applied, merged};
 pub use error::RecordsError;

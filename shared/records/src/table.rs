@@ -10,11 +10,12 @@ use aws_sdk_dynamodb::types::{
     ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
 };
 
-/// The indexes: name and partition key; all sort by `id`.
-pub const INDEXES: [(&str, &str); 3] = [
-    ("by_team", "team_key"),
-    ("by_target", "target_key"),
-    ("open", "open_key"),
+/// The indexes: name, partition key and sort key.
+pub const INDEXES: [(&str, &str, &str); 4] = [
+    ("by_team", "team_key", "id"),
+    ("by_target", "target_key", "id"),
+    ("open", "open_key", "id"),
+    ("due", "due_key", "next_due_at"),
 ];
 
 fn malformed(error: aws_sdk_dynamodb::error::BuildError) -> RecordsError {
@@ -49,22 +50,24 @@ fn attributes(names: &[&str]) -> Result<Vec<AttributeDefinition>, RecordsError> 
 
 /// The table of records.
 pub async fn create_records_table(client: &Client, name: &str) -> Result<(), RecordsError> {
-    let mut names = vec!["pk", "sk", "id"];
+    let mut names = vec!["pk", "sk"];
     let mut indexes = Vec::new();
-    for (index, partition) in INDEXES {
-        names.push(partition);
+    for (index, partition, sort) in INDEXES {
+        names.extend([partition, sort]);
         let projection = Projection::builder()
             .projection_type(ProjectionType::KeysOnly)
             .build();
         indexes.push(
             GlobalSecondaryIndex::builder()
                 .index_name(index)
-                .set_key_schema(Some(schema(partition, "id")?))
+                .set_key_schema(Some(schema(partition, sort)?))
                 .projection(projection)
                 .build()
                 .map_err(malformed)?,
         );
     }
+    names.sort_unstable();
+    names.dedup();
     let stream = StreamSpecification::builder()
         .stream_enabled(true)
         .stream_view_type(StreamViewType::NewAndOldImages)

@@ -127,6 +127,27 @@ impl Records {
         )
     }
 
+    /// Demand that an item is as it must be; one that is not there has no attributes.
+    pub(crate) fn check(
+        &self,
+        at: Key,
+        condition: &str,
+        values: Vec<(&str, aws_sdk_dynamodb::types::AttributeValue)>,
+    ) -> Result<Write, RecordsError> {
+        let mut check = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(at)))
+            .condition_expression(condition);
+        for (name, value) in values {
+            check = check.expression_attribute_values(name, value);
+        }
+        Self::build(
+            check
+                .build()
+                .map(|check| TransactWriteItem::builder().condition_check(check).build()),
+        )
+    }
+
     /// Change an item in place, if the condition holds.
     pub(crate) fn update(
         &self,

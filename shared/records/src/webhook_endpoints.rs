@@ -83,6 +83,7 @@ impl Records {
             let held = self.webhook_endpoints(team).await?.len();
             if u64::try_from(held).unwrap_or(u64::MAX) >= WEBHOOK_ENDPOINTS_LIMIT {
                 return Err(RecordsError::LimitReached {
+                    of: "team",
                     what: "webhook endpoints",
                     limit: WEBHOOK_ENDPOINTS_LIMIT,
                 });

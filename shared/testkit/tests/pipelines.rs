@@ -10,7 +10,8 @@ use testkit::{Bench, End, Fault};
 
 /// Chooses every step, so that none is skipped.
 fn input() -> Value {
-    json!({"domain": "shop.example.com", "source": "git"})
+    json!({"domain": "shop.example.com", "source": "git", "database": {}, "chain": [{}],
+        "backup": {"configuration_id": "01JD2Z6E9W8Q4S5T6V7X8Y9ZAB"}})
 }
 
 fn catalogue() -> Vec<Pipeline> {

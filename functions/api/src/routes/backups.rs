@@ -9,15 +9,17 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use backups::plan::Wanted;
 use contract::{
     BackupCreate, BackupRestore, BackupView, DeploymentCreated, DeploymentView, Page, Plan,
 };
+use domain::backup::{self, BrokenChain, CHAIN_LIMIT};
 use domain::{
-    Backup, BackupId, BackupReason, BackupScope, RestorePointStatus, Scope, Site, SiteId,
-    SiteStatus,
+    Backup, BackupConfiguration, BackupId, BackupReason, BackupScope, LockKey, RestorePointStatus,
+    Scope, Site, SiteId, SiteStatus,
 };
 use kit::Cloud;
-use records::Created;
+use records::{CreateRefused, Created};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -25,8 +27,6 @@ use utoipa_axum::routes;
 const EXCLUDE_LIMIT: usize = 50;
 /// Each of them.
 const PATTERN_LIMIT_BYTES: usize = 200;
-/// A longer chain takes longer to restore than a full backup saves.
-const CHAIN_LIMIT: usize = 14;
 
 /// See the module.
 pub fn routes() -> OpenApiRouter<Cloud> {
@@ -49,7 +49,7 @@ async fn found(
     Ok((site, backup))
 }
 
-async fn site_of(cloud: &Cloud, caller: &Caller, id: &str) -> Result<Site, ApiError> {
+pub(super) async fn site_of(cloud: &Cloud, caller: &Caller, id: &str) -> Result<Site, ApiError> {
     let id: SiteId = id.parse().map_err(|_| ApiError::not_found("site"))?;
     Ok(cloud.records.site(caller.team, id).await?)
 }
@@ -62,28 +62,65 @@ fn is_pattern(text: &str) -> bool {
         && !text.chars().any(char::is_control)
 }
 
-fn checked(asked: BackupCreate) -> Result<BackupCreate, ApiError> {
-    let mut fields = Fields::default();
-    if asked.exclude.len() > EXCLUDE_LIMIT {
+/// May this be left out of a backup that holds that?
+pub(super) fn exclude_checked(fields: &mut Fields, scope: BackupScope, exclude: &[String]) {
+    if exclude.len() > EXCLUDE_LIMIT {
         fields.refuse("exclude", format!("may be {EXCLUDE_LIMIT} at most"));
     }
-    for pattern in asked.exclude.iter().filter(|text| !is_pattern(text)) {
+    for pattern in exclude.iter().filter(|text| !is_pattern(text)) {
         fields.refuse(
             "exclude",
             format!("{pattern:?} is no path below the web root"),
         );
     }
-    if asked.scope == BackupScope::Database && !asked.exclude.is_empty() {
+    if scope == BackupScope::Database && !exclude.is_empty() {
         fields.refuse("exclude", "means nothing when no files are backed up");
     }
-    if asked.scope == BackupScope::Database && asked.full {
-        fields.refuse("full", "means nothing when no files are backed up");
-    }
-    fields.end()?;
-    Ok(asked)
 }
 
-fn ready(site: &Site) -> Result<(), ApiError> {
+/// What is wanted: what the configuration says, when one is named, or what the body does.
+fn wanted<'a>(
+    asked: BackupCreate,
+    configuration: Option<&BackupConfiguration>,
+    backups: &'a [Backup],
+) -> Result<Wanted<'a>, ApiError> {
+    let mut fields = Fields::default();
+    let mut wanted = match configuration {
+        Some(configuration) => {
+            for (field, is_given) in [
+                ("scope", asked.scope.is_some()),
+                ("exclude", !asked.exclude.is_empty()),
+            ] {
+                if is_given {
+                    fields.refuse(field, "is the configuration's, when one is named");
+                }
+            }
+            Wanted::of(configuration, BackupReason::Manual, backups)
+        }
+        None => {
+            let scope = asked.scope.unwrap_or(BackupScope::Site);
+            exclude_checked(&mut fields, scope, &asked.exclude);
+            let parent = backup::parent(backups, None, CHAIN_LIMIT);
+            Wanted {
+                scope,
+                reason: BackupReason::Manual,
+                exclude: asked.exclude,
+                parent: parent.filter(|_| scope.has_files()),
+                configuration_id: None,
+            }
+        }
+    };
+    if asked.full {
+        wanted.parent = None;
+        if !wanted.scope.has_files() {
+            fields.refuse("full", "means nothing when no files are backed up");
+        }
+    }
+    fields.end()?;
+    Ok(wanted)
+}
+
+pub(super) fn ready(site: &Site) -> Result<(), ApiError> {
     match site.status {
         SiteStatus::Active => Ok(()),
         SiteStatus::Creating => Err(ApiError::unprocessable(
@@ -91,33 +128,6 @@ fn ready(site: &Site) -> Result<(), ApiError> {
             format!("The site {} is not created yet.", site.name),
         )),
     }
-}
-
-/// The newest backup whose files may be gone on from, with those it stands on, oldest first.
-pub(crate) fn chain(backups: &[Backup], last: BackupId) -> Option<Vec<&Backup>> {
-    let mut chain = Vec::new();
-    let mut next = Some(last);
-    while let Some(id) = next {
-        let backup = backups.iter().find(|backup| {
-            backup.id == id && backup.restore_point != RestorePointStatus::Expired
-        })?;
-        backup.files.as_ref()?;
-        if chain.len() > CHAIN_LIMIT {
-            return None;
-        }
-        chain.push(backup);
-        next = backup.parent;
-    }
-    chain.reverse();
-    Some(chain)
-}
-
-/// What the next backup may go on from.
-fn parent(backups: &[Backup]) -> Option<&Backup> {
-    let newest = backups.iter().find(|backup| backup.files.is_some())?;
-    chain(backups, newest.id)
-        .filter(|chain| chain.len() < CHAIN_LIMIT)
-        .map(|_| newest)
 }
 
 /// Back up a site.
@@ -134,16 +144,18 @@ async fn backup_create(
     caller.need(Scope::DeployStart)?;
     let site = site_of(&cloud, &caller, &site).await?;
     let idempotency = body.idempotency(&caller);
-    let new = checked(body.value)?;
-    ready(&site)?;
-    let backups = cloud.records.backups(caller.team, site.id).await?;
-    let parent = parent(&backups).filter(|_| new.scope.has_files() && !new.full);
-    let wanted = operations::Wanted {
-        scope: new.scope,
-        reason: BackupReason::Manual,
-        exclude: new.exclude,
-        parent,
+    let records = &cloud.records;
+    let configuration = match body.value.configuration_id {
+        Some(id) => Some(
+            records
+                .backup_configuration(caller.team, site.id, id)
+                .await?,
+        ),
+        None => None,
     };
+    let backups = records.backups(caller.team, site.id).await?;
+    let wanted = wanted(body.value, configuration.as_ref(), &backups)?;
+    ready(&site)?;
     let operation = operations::backup_site(&cloud, &site, wanted)?;
     begin(
         &cloud,
@@ -186,7 +198,7 @@ async fn backup_show(
     Ok(Json(BackupView::from(backup)))
 }
 
-/// Delete a backup; its objects can be had back from the bucket's old versions for a month. One that another goes on from stays.
+/// Delete a backup; its objects can be had back from the bucket's old versions for a month. One that another goes on from stays, and nothing may be at work on the site.
 #[utoipa::path(delete, path = "/v1/sites/{id}/backups/{backup_id}", tag = "backups", params(("id" = SiteId, Path), ("backup_id" = BackupId, Path)),
     responses((status = 204, description = "it is no more")))]
 async fn backup_delete(
@@ -208,19 +220,21 @@ async fn backup_delete(
             ),
         ));
     }
-    if backup.restore_point == RestorePointStatus::Restoring {
-        return Err(ApiError::conflict(
-            "backup_in_use",
-            "It is being restored now; wait until that has ended.",
-        ));
-    }
-    let audit = caller.audit(&cloud, "backup.delete", backup.id, site.name);
+    idle(&cloud, &site).await?;
+    let audit = caller.audit(&cloud, "backup.delete", backup.id, &site.name);
     cloud.records.audit_write(caller.team, &audit).await?;
     // First it can be restored no more, then its bytes go, then its record: a repeat goes on where this one stopped.
-    cloud
+    let expired = cloud
         .records
-        .restore_point_set(caller.team, site.id, backup.id, RestorePointStatus::Expired)
+        .backup_expire_idle(caller.team, site.id, backup.id)
         .await?;
+    if !expired {
+        idle(&cloud, &site).await?;
+        return Err(ApiError::conflict(
+            "changed_meanwhile",
+            "Something was at work on the site a moment ago; try again.",
+        ));
+    }
     backups::Store::new(&cloud.config)
         .await
         .delete(&backup.keys())
@@ -231,6 +245,23 @@ async fn backup_delete(
         .backup_delete(caller.team, site.id, backup.id)
         .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Nothing is at work on the site: a backup or a restore may need what is about to go.
+async fn idle(cloud: &Cloud, site: &Site) -> Result<(), ApiError> {
+    let lock = cloud
+        .records
+        .lock(site.team_id, &LockKey::site(site.id))
+        .await?;
+    let Some(deployment_id) = lock.holder else {
+        return Ok(());
+    };
+    Err(CreateRefused::Held {
+        deployment_id,
+        operation_name: lock.operation_name.unwrap_or_default(),
+        since: lock.since,
+    }
+    .into())
 }
 
 /// Put a backup back, after a backup of what is there.
@@ -272,20 +303,25 @@ async fn backup_restore(
     }
     let backups = cloud.records.backups(caller.team, site.id).await?;
     let chain = if scope.has_files() {
-        chain(&backups, backup.id).ok_or_else(|| {
+        backup::chain(&backups, backup.id).map_err(|why| {
             ApiError::conflict(
-                "broken_chain",
-                "A backup that this one goes on from is missing, so its files cannot be put together.",
+                match why {
+                    BrokenChain::Expired => "restore_point_expired",
+                    BrokenChain::Missing | BrokenChain::TooLong => "broken_chain",
+                },
+                format!("Its files cannot be put together: {why}."),
             )
         })?
     } else {
         Vec::new()
     };
-    let wanted = operations::Wanted {
+    let parent = backup::parent(&backups, None, CHAIN_LIMIT);
+    let wanted = Wanted {
         scope,
         reason: BackupReason::BeforeRestore,
         exclude: Vec::new(),
-        parent: parent(&backups).filter(|_| scope.has_files()),
+        parent: parent.filter(|_| scope.has_files()),
+        configuration_id: None,
     };
     let operation = operations::restore_backup(&cloud, &site, &backup, &chain, wanted)?;
     begin(

@@ -1,6 +1,7 @@
 //! One file for each kind of thing.
 
 pub mod audit;
+pub mod backup_configurations;
 pub mod backups;
 pub mod deployments;
 pub mod health;

@@ -1,11 +1,12 @@
 //! Fetch a backup beside the site and check all of it; undo throws it away.
 //!
-//! The live site is not touched. Safe to repeat: what is there and right is kept.
+//! The live site is not touched, and the restore point says that it is in use. Safe to repeat: what is there and right is kept.
 
-use domain::StepError;
-use domain::{JobObject, JobOrder, SealedObject};
+use domain::{
+    BackupId, JobObject, JobOrder, RestorePointStatus, SealedObject, SiteId, StepError, TeamId,
+};
 use kit::step::Nothing;
-use kit::{At, Done, Step};
+use kit::{At, Cloud, Done, Step};
 use pipelines::inputs::RestoreBackup;
 use pipelines::inputs::StoredFiles;
 use pipelines::steps::backup;
@@ -30,7 +31,29 @@ fn link(stored: &StoredFiles) -> Link {
 }
 
 struct DownloadBackup {
+    cloud: Cloud,
     hosts: Hosts,
+}
+
+impl DownloadBackup {
+    /// From now on its restore point is in use, for this deployment.
+    async fn begin(&self, at: &At, backup: (TeamId, SiteId, BackupId)) -> Result<(), StepError> {
+        let records = &self.cloud.records;
+        if records.restore_begun(backup, at.deployment_id).await? {
+            return Ok(());
+        }
+        let (team, site, id) = backup;
+        match records.backup(team, site, id).await?.restore_point {
+            RestorePointStatus::Expired => Err(StepError::refused(
+                "restore_point_expired",
+                "This backup was pruned, and cannot be restored any more.",
+            )),
+            _ => Err(StepError::busy(
+                "records_contended",
+                "The record is being changed by others.",
+            )),
+        }
+    }
 }
 
 impl Step for DownloadBackup {
@@ -40,6 +63,8 @@ impl Step for DownloadBackup {
 
     async fn run(&self, at: &At, needs: SiteNeeds) -> Result<Done<Nothing>, StepError> {
         let input: RestoreBackup = at.input()?;
+        self.begin(at, (at.team, needs.site_id, input.restored))
+            .await?;
         let mut order = JobOrder {
             gives: Some("backup_downloaded".to_string()),
             ..JobOrder::default()
@@ -72,6 +97,11 @@ impl Step for DownloadBackup {
             site: input.system_name,
         });
         let done: Changed = host.call(call).await?;
+        let backup = (at.team, needs.site_id, input.restored);
+        self.cloud
+            .records
+            .restore_undone(backup, at.deployment_id)
+            .await?;
         Ok(told(&done.notes, "there was nothing beside the site"))
     }
 }
@@ -79,6 +109,7 @@ impl Step for DownloadBackup {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> kit::Exit {
     kit::serve(|cloud| DownloadBackup {
+        cloud: cloud.clone(),
         hosts: Hosts::new(cloud),
     })
     .await

@@ -1,6 +1,7 @@
 //! Look at the objects of a backup, write the one that makes it a backup, and its record.
 //!
-//! Safe to repeat: the object is written once, and the record is made of what earlier steps gave.
+//! Safe to repeat: the object is written once, and the record is made of what earlier steps gave. When the backup that it
+//! goes on from is gone, it is refused: there is no record, so there is no backup.
 
 use backups::{Store, StoreError};
 use domain::backup::MARK;
@@ -11,6 +12,7 @@ use domain::{
 use kit::{At, Cloud, Done, Step};
 use pipelines::steps::backup;
 use protocol::job::{DatabaseBackedUp, FilesArchived, Sealed, SiteBackedUp};
+use records::Put;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
@@ -108,7 +110,17 @@ fn record(at: &At, plan: BackupPlan, needs: Needs, now: Time) -> Result<Backup, 
         notes: notes.unwrap_or_default(),
         restore_point: RestorePointStatus::Available,
         created_at: now,
+        configuration_id: plan.configuration_id,
+        restored_at: None,
+        expires_at: None,
     })
+}
+
+fn parent_gone() -> StepError {
+    StepError::refused(
+        "parent_gone",
+        "The backup that this one goes on from was deleted or pruned meanwhile. The next one does not need it.",
+    )
 }
 
 impl FinalizeBackup {
@@ -152,6 +164,9 @@ impl Step for FinalizeBackup {
             self.is_there(store, plan.key("manifest"), &files.manifest)
                 .await?;
         }
+        if !self.cloud.records.may_be_gone_on_from(&backup).await? {
+            return Err(parent_gone());
+        }
         let mark = serde_json::to_vec_pretty(&backup).map_err(StepError::broken)?;
         match store.put_new(&plan.key(MARK), mark).await {
             Ok(()) => {}
@@ -162,7 +177,9 @@ impl Step for FinalizeBackup {
             }
             Err(error) => return Err(error.into()),
         }
-        self.cloud.records.backup_put(&backup).await?;
+        if self.cloud.records.backup_put(&backup).await? == Put::ParentGone {
+            return Err(parent_gone());
+        }
         let told = format!("{} bytes in the store, read back", backup.size_bytes);
         Ok(Done::With(Gives { backup_id: plan.id }, told))
     }

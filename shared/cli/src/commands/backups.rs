@@ -1,5 +1,6 @@
-//! `triphammer backups`: create, list, show, restore, delete.
+//! `triphammer backups`: create, list, show, restore, delete, restore-points.
 
+use super::backup_configurations::configurations;
 use super::{begun, when, when_exactly};
 use crate::args::Backups;
 use crate::ending::{Ending, Fault};
@@ -22,13 +23,15 @@ pub async fn perform(invocation: &Invocation, command: Backups) -> Result<Ending
             scope,
             full,
             exclude,
+            configuration,
         } => {
             let asked = BackupCreate {
                 scope,
                 full,
                 exclude,
+                configuration_id: None,
             };
-            create(invocation, &site, &asked).await
+            create(invocation, &site, asked, configuration.as_deref()).await
         }
         Backups::List { site } => list(invocation, &site).await,
         Backups::Show { site, backup } => show(invocation, &site, backup).await,
@@ -38,21 +41,28 @@ pub async fn perform(invocation: &Invocation, command: Backups) -> Result<Ending
             scope,
         } => restore(invocation, &site, backup, scope).await,
         Backups::Delete { site, backup } => delete(invocation, &site, backup).await,
+        Backups::RestorePoints { site } => restore_points(invocation, &site).await,
+        Backups::Configurations(command) => configurations(invocation, command).await,
     }
 }
 
 async fn create(
     invocation: &Invocation,
     site: &str,
-    asked: &BackupCreate,
+    mut asked: BackupCreate,
+    configuration: Option<&str>,
 ) -> Result<Ending, Fault> {
     let client = &invocation.client;
     let site = resolve::site(client, site).await?;
+    if let Some(name) = configuration {
+        let found = resolve::backup_configuration(client, site.id, name).await?;
+        asked.configuration_id = Some(found.id);
+    }
     if invocation.dry_run {
-        let would = client.backup_create_plan(site.id, asked).await?;
+        let would = client.backup_create_plan(site.id, &asked).await?;
         return plan::show(invocation, &would);
     }
-    let created = client.backup_create(site.id, asked).await?;
+    let created = client.backup_create(site.id, &asked).await?;
     told(invocation, &created)?;
     let followed = Followed::to_the_end(created.deployment.id);
     begun(invocation, &created.deployment, followed).await
@@ -204,6 +214,40 @@ async fn restore(
     told(invocation, &created)?;
     let followed = Followed::to_the_end(created.deployment.id);
     begun(invocation, &created.deployment, followed).await
+}
+
+async fn restore_points(invocation: &Invocation, site: &str) -> Result<Ending, Fault> {
+    let site = resolve::site(&invocation.client, site).await?;
+    let page = invocation.client.restore_points(site.id).await?;
+    let output = &invocation.output;
+    if output.json {
+        output.document(&page)?;
+        return Ok(Ending::Done);
+    }
+    if page.items.is_empty() {
+        output.note(format!(
+            "there is nothing yet that {} could be restored to",
+            plain(&site.name)
+        ));
+    }
+    let mut table = Table::with(&[
+        "STATUS", "HOLDS", "DOWNLOAD", "CHAIN", "CREATED", "ID", "NOTE",
+    ]);
+    for point in &page.items {
+        let note = point.not_restorable.as_ref();
+        let note = note.map_or(String::new(), |why| format!("cannot be restored: {why}"));
+        table.row([
+            <&'static str>::from(point.status).into(),
+            point.scope.as_str().into(),
+            size(point.download_bytes).into(),
+            point.chain.len().to_string().into(),
+            when(point.created_at),
+            point.backup_id.to_string().into(),
+            note.into(),
+        ]);
+    }
+    output.table(&table)?;
+    Ok(Ending::Done)
 }
 
 async fn delete(invocation: &Invocation, site: &str, id: BackupId) -> Result<Ending, Fault> {

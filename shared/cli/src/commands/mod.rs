@@ -3,6 +3,7 @@
 //! Promise: each says what it did, or asks first when it cannot be taken back; `--follow` where nothing is begun is refused.
 
 mod audit;
+mod backup_configurations;
 mod backups;
 mod deployments;
 mod logs;

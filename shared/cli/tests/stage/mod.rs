@@ -24,6 +24,8 @@ pub const DEPLOYMENT: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAB";
 pub const SERVER: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAC";
 pub const SITE: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAD";
 pub const ENDPOINT: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAE";
+pub const CONFIGURATION: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAF";
+pub const BACKUP: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAG";
 
 type Replies = Arc<Mutex<HashMap<String, VecDeque<(u16, Value)>>>>;
 
@@ -361,6 +363,26 @@ pub fn site() -> Value {
 /// A webhook endpoint.
 pub fn endpoint() -> Value {
     json!({"id": ENDPOINT, "url": "https://hooks.example.com/", "created_at": "2026-01-02T12:00:00.000Z"})
+}
+
+/// A backup configuration.
+pub fn configuration() -> Value {
+    json!({"id": CONFIGURATION, "site_id": SITE, "name": "nightly", "scope": "site", "exclude": ["wp-content/cache"],
+        "schedule": "0 3 * * *", "time_zone": "Europe/Berlin", "full_every": 7,
+        "retention": {"keep_last": 3, "keep_daily": 7, "keep_weekly": 0, "keep_monthly": 0, "keep_yearly": 0},
+        "enabled": true, "next_due_at": "2026-01-03T02:00:00.000Z",
+        "last_backup": {"id": BACKUP, "created_at": "2026-01-02T02:10:00.000Z"}, "created_at": "2026-01-01T12:00:00.000Z"})
+}
+
+/// What its retention does.
+pub fn retention() -> Value {
+    let one = json!({"backup_id": BACKUP, "created_at": "2026-01-02T02:10:00.000Z", "scope": "site", "size_bytes": 2048,
+        "keep": true, "reasons": ["last 1", "daily 2026-01-02"]});
+    let mut other = one.clone();
+    other["backup_id"] = DEPLOYMENT.into();
+    other["keep"] = false.into();
+    other["reasons"] = json!([]);
+    json!({"backups": [one, other], "expires_bytes": 2048})
 }
 
 /// One page with these.

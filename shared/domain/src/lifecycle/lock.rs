@@ -56,9 +56,30 @@ pub enum Arrival {
         replaced: Option<DeploymentId>,
     },
     /// It is recorded and never runs, for this reason.
-    Skipped(String),
+    Skipped(Skip),
     /// It is not recorded: its caller is told who holds the lock.
     Refused,
+}
+
+/// The code of one that is skipped because the occurrence before it waits still: nothing is lost by that.
+pub const SAME_SCHEDULE_WAITS: &str = "same_schedule_waits";
+
+/// Why a deployment never runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skip {
+    /// For programs.
+    pub code: &'static str,
+    /// For people.
+    pub reason: String,
+}
+
+impl From<String> for Skip {
+    fn from(reason: String) -> Self {
+        Self {
+            code: "skipped",
+            reason,
+        }
+    }
 }
 
 impl Lock {
@@ -74,7 +95,7 @@ impl Lock {
         let Some(at) = slots.iter().position(|slot| slot.name == *name) else {
             if slots.len() >= SLOTS_LIMIT {
                 let reason = format!("{SLOTS_LIMIT} others wait for {holder} already");
-                return Arrival::Skipped(reason);
+                return Arrival::Skipped(reason.into());
             }
             slots.push(Slot {
                 name: name.clone(),
@@ -87,7 +108,10 @@ impl Lock {
         };
         let waiting = slots[at].deployment_id;
         if deployment.trigger == Trigger::Schedule {
-            return Arrival::Skipped(format!("{waiting} of the same schedule still waits"));
+            return Arrival::Skipped(Skip {
+                code: SAME_SCHEDULE_WAITS,
+                reason: format!("{waiting} of the same schedule still waits"),
+            });
         }
         // It keeps the place: a branch that is pushed often does not lose its turn.
         slots[at].deployment_id = deployment.id;
@@ -124,7 +148,12 @@ pub fn promoted(held: &Deployment, fence: u64, now: Time) -> Option<Deployment> 
 }
 
 /// It never ran and never will, because a newer one took its place or a rule said no.
-pub fn skipped(deployment: &Deployment, reason: String, now: Time) -> Result<Change, StepError> {
+pub fn skipped(
+    deployment: &Deployment,
+    why: impl Into<Skip>,
+    now: Time,
+) -> Result<Change, StepError> {
+    let Skip { code, reason } = why.into();
     let mut deployment = deployment.clone();
     deployment.seq += 1;
     set_status(&mut deployment, DeploymentStatus::Cancelled)?;
@@ -132,7 +161,7 @@ pub fn skipped(deployment: &Deployment, reason: String, now: Time) -> Result<Cha
     deployment.outcome = Some(Outcome::Skipped);
     deployment.error = Some(Failure {
         kind: ErrorKind::Cancelled,
-        code: "skipped".to_string(),
+        code: code.to_string(),
         message: format!("Skipped: {reason}"),
     });
     deployment.finished_at = Some(now);

@@ -14,6 +14,10 @@ const FILES_ONLY: SkipRule = SkipRule {
     reason: "only the files are backed up",
     applies: |input| input["backup"]["scope"] == "files",
 };
+const NO_CONFIGURATION: SkipRule = SkipRule {
+    reason: "it is made for no configuration",
+    applies: |input| input["backup"]["configuration_id"].is_null(),
+};
 const INCOMPLETE: &str = "objects without the one that makes a backup are none, and expire";
 
 /// See the module.
@@ -33,4 +37,9 @@ pub fn backup_site() -> Pipeline {
                 .skipped_when(DATABASE_ONLY),
         )
         .commit(backup::FINALIZE_BACKUP.keeps("a backup that was read back is worth keeping"))
+        .tidy(
+            backup::APPLY_RETENTION
+                .keeps("what expired is what nobody wanted to keep")
+                .skipped_when(NO_CONFIGURATION),
+        )
 }

@@ -1,6 +1,6 @@
 //! Steps that make backups of sites, and put them back.
 
-use crate::Permission::{Archives, ReadSecrets};
+use crate::Permission::{Archives, DeleteBackups, ReadSecrets};
 use crate::StepDefinition;
 
 const SITE: &[&str] = &["site_id", "server_id"];
@@ -38,6 +38,12 @@ pub const FINALIZE_BACKUP: StepDefinition =
         .needs(SITE)
         .gives(&["backup_id"])
         .may(&[Archives]);
+
+/// Backups that the configuration's retention does not keep go.
+pub const APPLY_RETENTION: StepDefinition =
+    StepDefinition::inline("apply_retention", "Apply retention")
+        .needs(&["site_id"])
+        .may(&[DeleteBackups]);
 
 /// All that a restore needs, beside the site and checked.
 pub const DOWNLOAD_BACKUP: StepDefinition =
