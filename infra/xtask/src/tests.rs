@@ -86,6 +86,7 @@ const OTHERS: &[&str] = &[
     "canary",
     "backups",
     "large",
+    "schedules",
 ];
 
 async fn on_two_stacks(name: &str, beside: &str) -> Result<()> {
