@@ -35,8 +35,8 @@ impl Scheduled {
     }
 
     async fn get(&self, path: &str) -> Value {
-        let answer = self.stack.get(&format!("/v1/sites/{}{path}", self.site));
-        let answer = answer.await;
+        let path = format!("/v1/sites/{}{path}", self.site);
+        let answer = self.stack.get(&path).await;
         assert_eq!(answer.status, 200, "{path}: {:#}", answer.body);
         answer.body
     }

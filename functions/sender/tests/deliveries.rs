@@ -163,7 +163,7 @@ impl Stage {
             "enabled": true, "due_since": "2023-01-01T00:00:00Z", "created_at": "2023-01-01T00:00:00Z"});
         let configuration: BackupConfiguration =
             serde_json::from_value(configuration).expect("a configuration");
-        let audit = self.audit(&id);
+        let audit = self.audit(id);
         let made = records.backup_configuration_create(&configuration, &audit);
         made.await.expect("stored");
         if with_backup {

@@ -64,11 +64,7 @@ fn yes() -> bool {
 pub struct BackupConfigurationUpdate {
     /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(
-        min_length = 2,
-        max_length = 30,
-        pattern = "^[a-z](-?[a-z0-9])+$"
-    )]
+    #[schema(min_length = 2, max_length = 30, pattern = "^[a-z](-?[a-z0-9])+$")]
     pub name: Option<String>,
     /// What is backed up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
