@@ -50,7 +50,7 @@ impl Owned {
             .as_array()
             .expect("a list")
             .clone();
-        let of_create = |deployment: &&Value| deployment["pipeline"] == "create_site";
+        let of_create = |deployment: &&Value| deployment["type"] == "create_site";
         let deployment = deployments.iter().find(of_create).expect("it was created");
         let deployment = deployment["id"].as_str().expect("an id");
         let token = mint(&stack, &["server:read"]).await.0;

@@ -3,11 +3,11 @@
 //! Promise: with things that are there, so that answers are held to the description and not only refusals; the run's token
 //! is its own and is gone after it.
 
-use crate::build::{root, run, say};
+use crate::build::{self, read, root, run, say};
 use crate::setup::ensure_venv;
 use crate::up::{self, Up};
 use anyhow::{Context, Result};
-use domain::{DeploymentStatus, Role, TokenId};
+use domain::{DeploymentStatus, Role, SiteId, TokenId};
 use records::{AuditEntry, Records, TokenRecord};
 use sha2::{Digest, Sha256};
 use std::process::Command;
@@ -21,7 +21,20 @@ async fn token(records: &Records, secret: &str) -> Result<TokenRecord> {
     token.context("the token is not known")
 }
 
-/// Ask. The owner's team must have a server, a site and a completed deployment.
+/// The id of a backup configuration of this site, made as people make one.
+fn configuration(up: &Up, site: SiteId) -> Result<String> {
+    let made = read(
+        Command::new(build::cli_binary())
+            .env("TRIPHAMMER_CONFIG", &up.cli_config)
+            .args(["backups", "configurations", "create", "--json"])
+            .args([&site.to_string(), "asked-for", "--schedule", "@daily"]),
+    )?;
+    let made: serde_json::Value = serde_json::from_str(&made)?;
+    let id = made["id"].as_str().context("it has no id")?;
+    Ok(id.to_string())
+}
+
+/// Ask. The owner's team must have a server, a site with a backup, and a completed deployment.
 pub async fn hold(up: &Up) -> Result<()> {
     say("the API and its description");
     let venv = ensure_venv("contract", &["infra/local/requirements-contract.txt"])?;
@@ -52,6 +65,7 @@ pub async fn hold(up: &Up) -> Result<()> {
         }
     }
     let (site, backup) = (with_backup, backup.context("no site has a backup")?);
+    let configuration = configuration(up, site.id)?;
     let other = token(&records, &other).await?.id;
     let held = run(Command::new(venv.join("bin/schemathesis"))
         .current_dir(root())
@@ -61,6 +75,7 @@ pub async fn hold(up: &Up) -> Result<()> {
         .env("CONTRACT_SERVER", server.id.to_string())
         .env("CONTRACT_SITE", site.id.to_string())
         .env("CONTRACT_BACKUP", backup.to_string())
+        .env("CONTRACT_CONFIGURATION", configuration)
         .env("CONTRACT_DEPLOYMENT", deployment.id.to_string())
         .env("CONTRACT_STEP", &step.name)
         .env("CONTRACT_OTHER_TOKEN", other.to_string()));
