@@ -29,7 +29,8 @@ const STATES_BESIDE_STEPS: u32 = 2;
 
 /// Chooses every step.
 fn everything_chosen() -> Value {
-    json!({"domain": "shop.example.com", "source": "git"})
+    json!({"domain": "shop.example.com", "source": "git", "database": {}, "chain": [{}],
+        "backup": {"configuration_id": "01JD2Z6E9W8Q4S5T6V7X8Y9ZAB"}})
 }
 
 fn everything() -> Vec<Pipeline> {
@@ -118,7 +119,10 @@ async fn a_creation_is_billed_twice_for_each_item_and_once_for_each_index_entry(
 #[tokio::test]
 async fn a_deployment_is_its_creation_its_steps_and_its_settling() {
     for pipeline in everything() {
-        for input in [everything_chosen(), json!({"source": "git"})] {
+        for input in [
+            everything_chosen(),
+            json!({"source": "git", "database": {}}),
+        ] {
             if pipeline.commit_step(&input).is_none() {
                 continue;
             }
