@@ -5,8 +5,9 @@
 use contract::Problem;
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::request_body::RequestBody;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder, Schema};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -133,6 +134,9 @@ pub fn complete(description: &mut OpenApi) {
                 names: operation.parameters.is_some() || operation.request_body.is_some(),
             };
             refuse(operation, &takes);
+            if let Some(RefOr::T(body)) = &mut operation.request_body {
+                may_be_left_out(body);
+            }
         }
     }
 }
@@ -147,6 +151,18 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, bool, &mut Ope
         .into_iter()
         .chain(posts.map(|operation| (true, false, operation)))
         .chain(deletes.map(|operation| (false, false, operation)))
+}
+
+/// A body that may be left out is not one that may be `null`.
+fn may_be_left_out(body: &mut RequestBody) {
+    for content in body.content.values_mut() {
+        if let RefOr::T(content) = content
+            && let Some(RefOr::T(Schema::OneOf(either))) = &content.schema
+            && let Some(reference @ RefOr::Ref(_)) = either.items.first()
+        {
+            content.schema = Some(reference.clone());
+        }
+    }
 }
 
 fn refuse(operation: &mut Operation, takes: &Takes) {

@@ -131,7 +131,7 @@ pub(super) fn ready(site: &Site) -> Result<(), ApiError> {
 }
 
 /// Back up a site.
-#[utoipa::path(post, path = "/v1/sites/{id}/backups", tag = "backups", params(DryRun, ("id" = SiteId, Path), IdempotencyKey), request_body = BackupCreate,
+#[utoipa::path(post, path = "/v1/sites/{id}/backups", tag = "backups", params(DryRun, ("id" = SiteId, Path), IdempotencyKey), request_body = Option<BackupCreate>,
     responses((status = 201, body = DeploymentCreated), (status = 200, description = "the plan of a dry run", body = Plan)))]
 async fn backup_create(
     State(cloud): State<Cloud>,
@@ -265,7 +265,7 @@ async fn idle(cloud: &Cloud, site: &Site) -> Result<(), ApiError> {
 }
 
 /// Put a backup back, after a backup of what is there.
-#[utoipa::path(post, path = "/v1/sites/{id}/backups/{backup_id}/restore", tag = "backups", params(DryRun, ("id" = SiteId, Path), ("backup_id" = BackupId, Path), IdempotencyKey), request_body = BackupRestore,
+#[utoipa::path(post, path = "/v1/sites/{id}/backups/{backup_id}/restore", tag = "backups", params(DryRun, ("id" = SiteId, Path), ("backup_id" = BackupId, Path), IdempotencyKey), request_body = Option<BackupRestore>,
     responses((status = 201, body = DeploymentCreated), (status = 200, description = "the plan of a dry run", body = Plan)))]
 async fn backup_restore(
     State(cloud): State<Cloud>,
