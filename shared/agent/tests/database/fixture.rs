@@ -280,6 +280,8 @@ fn start(root: &Path, options: &[String]) -> Child {
             "--debug-no-sync",
         ])
         .arg(format!("--datadir={}", root.join("data").display()))
+        // A server that starts removes what others left in the place for temporary tables: each has its own.
+        .arg(format!("--tmpdir={}", run.display()))
         .arg(format!("--socket={}", run.join("sock").display()))
         .arg(format!("--pid-file={}", run.join("pid").display()))
         .args(options)
