@@ -149,6 +149,21 @@ impl Steps {
         settled(&self.stack.ended(id).await, status).expect(status);
     }
 
+    /// A backup of a site, as its configuration says: their ids.
+    async fn backup(&self, site: &str) -> (String, String) {
+        let path = format!("/v1/sites/{site}/backup-configurations");
+        let body = json!({"name": self.word, "schedule": "@daily", "scope": "database"});
+        let configuration = self.call(Method::POST, &path, body).await;
+        let path = format!("/v1/sites/{site}/backups");
+        let begun = self
+            .call(Method::POST, &path, json!({"scope": "database"}))
+            .await;
+        self.ends(&begun, "completed").await;
+        let backups = self.call(Method::GET, &path, Value::Null).await;
+        let id = |value: &Value| value.as_str().expect("an id").to_string();
+        (id(&backups["items"][0]["id"]), id(&configuration["id"]))
+    }
+
     /// Ask for a site; its first password is a secret.
     async fn site(&mut self, server: &str, kind: &'static str, domain: Option<&str>) -> Value {
         let name = format!("{}-{kind}", self.word);
@@ -188,10 +203,14 @@ impl Steps {
                 continue;
             }
             let mut path = route.path.clone();
-            if !route.parameters().is_empty() {
-                let found = ids.iter().find(|(prefix, _)| path.starts_with(prefix));
+            for parameter in route.parameters() {
+                let name = format!("{{{parameter}}}");
+                let found = ids.iter().find(|(of, _)| match parameter {
+                    "id" => route.path.starts_with(of),
+                    _ => *of == name,
+                });
                 let (_, id) = found.unwrap_or_else(|| panic!("{path}: this test has no id for it"));
-                path = path.replace("{id}", id);
+                path = path.replace(&name, id);
             }
             text += &self.call(Method::GET, &path, Value::Null).await.to_string();
         }
@@ -375,6 +394,7 @@ async fn secrets_are_in_the_request_or_reply_that_carries_them_and_nowhere_else(
         .call(Method::GET, &format!("/v1/sites/{site}"), Value::Null)
         .await;
     steps.database_password(&shown);
+    let (backup, configuration) = steps.backup(&site).await;
     let fails = steps.site(&server, "fails", Some("neighbour.test")).await;
     steps.ends(&fails, "failed").await;
     let cancelled = steps.site(&server, "cancelled", None).await;
@@ -417,6 +437,9 @@ async fn secrets_are_in_the_request_or_reply_that_carries_them_and_nowhere_else(
         ("/v1/deployments/", deployment.to_string()),
         ("/v1/servers/", server),
         ("/v1/sites/", site),
+        ("{step}", "provision_database".to_string()),
+        ("{backup_id}", backup),
+        ("{configuration_id}", configuration),
     ];
     let mut places = steps.tables().await;
     places.push(steps.answers(&ids).await);
