@@ -58,7 +58,8 @@ pub fn read(command: &mut Command) -> Result<String> {
             String::from_utf8_lossy(&output.stderr).trim()
         );
     }
-    Ok(String::from_utf8(output.stdout)?)
+    // Names of files are bytes.
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The functions that every stack has beside its steps.
