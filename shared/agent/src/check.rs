@@ -7,6 +7,8 @@ use std::path::{Component, Path};
 
 /// MySQL allows no longer user name, and useradd none either.
 const NAME_LIMIT: usize = 32;
+/// With what is added to it, a DNS label and a Docker name.
+const ENVIRONMENT_LIMIT: usize = 48;
 /// DNS's own limit.
 const HOST_LIMIT: usize = 253;
 /// An nginx line stays readable, and no site has more names of its own.
@@ -33,6 +35,18 @@ pub fn name(what: &str, text: &str) -> Result<()> {
         format!(
             "The {what} name must be 1 to 32 lower-case letters, digits and underscores, beginning with a letter."
         )
+    })
+}
+
+/// An environment's: `[a-z][a-z0-9-]{0,47}`, because it names Compose projects, networks and volumes.
+pub fn environment(text: &str) -> Result<()> {
+    let ok = text.len() <= ENVIRONMENT_LIMIT
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    pass(ok, || {
+        "The environment's name must be 1 to 48 lower-case letters, digits and dashes, beginning with a letter.".into()
     })
 }
 

@@ -27,6 +27,8 @@ pub mod lease;
 pub mod paths;
 pub mod probe;
 pub mod processes;
+pub mod proxy;
+pub mod release;
 pub mod restore;
 pub mod run;
 pub mod secret;

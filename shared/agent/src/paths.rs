@@ -57,6 +57,16 @@ impl Paths {
         self.state().join("restores")
     }
 
+    /// One folder for each environment of containers.
+    pub fn releases(&self) -> PathBuf {
+        self.state().join("releases")
+    }
+
+    /// The proxy's configuration, and the routes it is made of.
+    pub fn proxy(&self) -> PathBuf {
+        self.state().join("proxy")
+    }
+
     /// The home of the user that SSH logs in.
     pub fn login_home(&self) -> PathBuf {
         self.at("var/lib/triphammer-login")

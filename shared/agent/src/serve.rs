@@ -8,7 +8,7 @@ use crate::host::Work;
 use crate::jobs::unit::Systemd;
 use crate::paths::Paths;
 use crate::processes::ProcessId;
-use crate::{conf, database, domain, facts, jobs, lease, probe, restore, run, site};
+use crate::{conf, database, domain, facts, jobs, lease, probe, release, restore, run, site};
 use protocol::{Call, Lease, MESSAGE_LIMIT_BYTES, PROTOCOL_VERSION, Reply, Request, VersionReply};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -137,6 +137,9 @@ fn perform(paths: &Paths, request: &Request) -> Result<serde_json::Value> {
         Call::Version => return value(version()?),
         Call::Facts => return value(facts::facts(paths)),
         Call::SiteProbe(asked) => return value(probe::probe(asked)?),
+        Call::SourceResolve(asked) => return value(release::source::resolve(paths, asked)?),
+        Call::ImagesCheck(asked) => return value(release::images::check(asked)?),
+        Call::EnvironmentObserve(asked) => return value(release::observe::observe(paths, asked)?),
         _ => {}
     }
     let lease = request
@@ -155,11 +158,20 @@ fn perform(paths: &Paths, request: &Request) -> Result<serde_json::Value> {
 fn change(paths: &Paths, lease: &Lease, call: &Call) -> Result<serde_json::Value> {
     let mut work = Work::new(paths, lease);
     match call {
-        Call::Version | Call::Facts | Call::SiteProbe(_) | Call::JobStart(_) => {
+        Call::Version
+        | Call::Facts
+        | Call::SiteProbe(_)
+        | Call::SourceResolve(_)
+        | Call::ImagesCheck(_)
+        | Call::EnvironmentObserve(_)
+        | Call::JobStart(_) => {
             return Err(broken("agent_stopped", "A call came to the wrong place."));
         }
         Call::SiteInstall(asked) => return value(site::install::install(&mut work, asked)?),
         Call::DomainAttach(asked) => return value(domain::attach(&mut work, asked)?),
+        Call::ReleasePrepare(asked) => return value(release::prepare::prepare(&work, asked)?),
+        Call::VolumesCreate(asked) => return value(release::prepare::volumes(&work, asked)?),
+        Call::RouteSwitch(asked) => return value(release::switch::switch(&work, asked)?),
         Call::DatabaseCreate(asked) => database::create(&mut work, asked)?,
         Call::DatabaseDrop(asked) => database::drop(&mut work, asked)?,
         Call::SiteRemove(asked) => site::remove::remove(&mut work, asked)?,
@@ -169,6 +181,10 @@ fn change(paths: &Paths, lease: &Lease, call: &Call) -> Result<serde_json::Value
         Call::DatabaseSwapBack(asked) => restore::database_back(&mut work, asked)?,
         Call::FilesSwapBack(asked) => restore::files_back(&mut work, asked)?,
         Call::RestoreDiscard(asked) => restore::discard(&mut work, asked)?,
+        Call::ReleaseDiscard(asked) => release::prepare::discard(&mut work, asked)?,
+        Call::ContainersRemove(asked) => release::containers::remove(&mut work, asked)?,
+        Call::ServicesBack(asked) => release::containers::back(&mut work, asked)?,
+        Call::RouteSwitchBack(asked) => release::switch::back(&mut work, asked)?,
     }
     value(work.changed())
 }
@@ -206,14 +222,14 @@ mod tests {
     #[test]
     fn another_version_is_refused_before_its_shape_is_looked_at() {
         assert_eq!(code(br#"{"version":99,"unknown":true}"#), "other_protocol");
-        assert_eq!(code(br#"{"version":2,"unknown":true}"#), "bad_request");
+        assert_eq!(code(br#"{"version":3,"unknown":true}"#), "bad_request");
         assert_eq!(code(b"hello"), "bad_request");
     }
 
     #[test]
     fn what_was_not_understood_is_not_repeated() {
         let error =
-            understand(br#"{"version":2,"deadline_seconds":"hush","call":{"name":"facts"}}"#)
+            understand(br#"{"version":3,"deadline_seconds":"hush","call":{"name":"facts"}}"#)
                 .expect_err("refused");
         assert!(!format!("{error:?}").contains("hush"));
     }
@@ -231,7 +247,7 @@ mod tests {
     fn a_call_that_changes_needs_a_lease() {
         let root = tempfile::tempdir().expect("a temporary directory");
         let request = understand(
-            br#"{"version":2,"deadline_seconds":5,"call":{"name":"site_remove","site":"shop"}}"#,
+            br#"{"version":3,"deadline_seconds":5,"call":{"name":"site_remove","site":"shop"}}"#,
         )
         .expect("understood");
         assert_eq!(

@@ -4,7 +4,7 @@
 //! one address, with a secret of its own, and every report may come twice. Object names are short words; only the
 //! callback knows where in the store they are.
 
-use crate::{AgentError, Lease};
+use crate::{AgentError, Lease, release};
 use serde::{Deserialize, Serialize};
 
 /// How often a job says that it lives: a cancel must reach it within ten seconds, and the reply brings it.
@@ -92,6 +92,29 @@ pub enum Work {
     RestoreFiles(Site),
     /// Throw the old sides and all temporary files away. Gives nothing.
     CleanUpRestore(Database),
+    /// The source in a checkout of the deployment's own. Gives [`release::SourceFetched`].
+    FetchSource(release::FetchSource),
+    /// Build an image from the checkout. Gives [`release::ImageBuilt`].
+    BuildImage(release::BuildImage),
+    /// Fetch the prepared release's images. Gives [`release::ImagesPulled`].
+    PullImages(release::PullImages),
+    /// Start the prepared release's containers beside the old ones; on a first release all of them. Gives
+    /// [`release::ContainersStarted`].
+    StartContainers(release::EnvironmentName),
+    /// Wait until they are ready, then update the others in place, and wait for those. Gives [`release::HealthSeen`].
+    AwaitHealth(release::EnvironmentName),
+    /// Drain and remove what was replaced; prune what nothing needs. Gives [`release::ReleaseFinished`].
+    FinishRelease(release::FinishRelease),
+    /// Stop the current release's containers; the routes say that it is stopped. Gives [`release::Observed`].
+    StopEnvironment(release::EnvironmentName),
+    /// Start them again. Gives [`release::Observed`].
+    StartEnvironment(release::EnvironmentName),
+    /// Restart them, one after the other where there are several. Gives [`release::Observed`].
+    RestartEnvironment(release::EnvironmentName),
+    /// Send images that were built here to the store. Gives [`release::ImagesSaved`].
+    SaveImages(release::SaveImages),
+    /// Take such images from it. Gives nothing.
+    LoadImages(release::LoadImages),
 }
 
 /// A site of this host.

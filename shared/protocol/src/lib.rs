@@ -4,12 +4,13 @@
 //! name, path and address is checked by the agent again before it is used. A repeat of a call finds its work done.
 
 pub mod job;
+pub mod release;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Raised with every change of the shapes below; the agent refuses another one and is then upgraded.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Where the agent is on every server.
 pub const AGENT_PATH: &str = "/usr/local/lib/triphammer/triphammer-agent";
@@ -44,7 +45,7 @@ pub struct Lease {
     pub deployment_id: String,
 }
 
-/// The typed calls. All but `facts` and `version` need a lease.
+/// The typed calls. All that change something need a lease.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Call {
@@ -79,6 +80,26 @@ pub enum Call {
     FilesSwapBack(SiteName),
     /// What a restore of this deployment downloaded goes. Replies [`Changed`].
     RestoreDiscard(SiteName),
+    /// Which commit a branch or tag stands for now. Replies [`release::SourceResolved`].
+    SourceResolve(release::SourceResolve),
+    /// Are these images here? Replies [`release::ImagesChecked`].
+    ImagesCheck(release::ImagesCheck),
+    /// What of an environment runs here? Replies [`release::Observed`].
+    EnvironmentObserve(release::EnvironmentName),
+    /// Judge a release, pin its images, and keep all of it on this host. Replies [`release::ReleasePlan`].
+    ReleasePrepare(Box<release::ReleasePrepare>),
+    /// What was kept of this deployment goes, its checkout too, unless it is live. Replies [`Changed`].
+    ReleaseDiscard(release::EnvironmentName),
+    /// The networks and volumes of the prepared release, made where they are missing. Replies [`release::VolumesCreated`].
+    VolumesCreate(release::EnvironmentName),
+    /// The containers that this deployment started beside the old ones go. Replies [`Changed`].
+    ContainersRemove(release::EnvironmentName),
+    /// What this deployment updated in place is as in the release before. Replies [`Changed`].
+    ServicesBack(release::EnvironmentName),
+    /// The routes lead to this deployment's containers, by one change of the proxy. Replies [`release::RouteSwitched`].
+    RouteSwitch(release::EnvironmentName),
+    /// They lead where they led before. Replies [`Changed`].
+    RouteSwitchBack(release::EnvironmentName),
 }
 
 /// A database and the user of the same name.

@@ -4,6 +4,7 @@
 
 use crate::fault::{Result, refused};
 use crate::jobs::context::Context;
+use crate::release::{containers, health, images, source, switch};
 use crate::{backup, restore};
 use protocol::AgentError;
 use protocol::job::Work;
@@ -42,6 +43,17 @@ pub fn perform(context: &Context, work: &Work) -> Result<Finished> {
         Work::RestoreDatabase(asked) => restore::database(context, asked),
         Work::RestoreFiles(asked) => restore::files(context, asked),
         Work::CleanUpRestore(asked) => restore::clean_up(context, asked),
+        Work::FetchSource(asked) => source::fetch(context, asked),
+        Work::BuildImage(asked) => images::build(context, asked),
+        Work::PullImages(asked) => images::pull(context, asked),
+        Work::StartContainers(asked) => containers::start(context, asked),
+        Work::AwaitHealth(asked) => health::wait(context, asked),
+        Work::FinishRelease(asked) => switch::finish(context, asked),
+        Work::StopEnvironment(asked) => containers::stop(context, asked),
+        Work::StartEnvironment(asked) => containers::start_again(context, asked),
+        Work::RestartEnvironment(asked) => containers::restart(context, asked),
+        Work::SaveImages(asked) => images::save(context, asked),
+        Work::LoadImages(asked) => images::load(context, asked),
     }
 }
 

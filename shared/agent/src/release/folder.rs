@@ -1,0 +1,224 @@
+//! What is kept of an environment and its releases: `/var/lib/triphammer/releases/<environment>/<deployment>`.
+//!
+//! Promise: root's alone, because values are in it; files are written whole or not at all.
+
+use crate::check;
+use crate::fault::{Result, broken, io_at, refused};
+use crate::files;
+use crate::paths::Paths;
+use protocol::release::{ReleasePlan, ReleasePrepare};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// An environment's folder.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    name: String,
+    path: PathBuf,
+}
+
+/// Which release is which.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The routes lead to its containers.
+    #[serde(default)]
+    pub live: Option<String>,
+    /// Was live before it; until the release is finished it may be switched back to.
+    #[serde(default)]
+    pub before: Option<String>,
+    /// A person stopped it.
+    #[serde(default)]
+    pub stopped: bool,
+}
+
+/// One release's folder.
+#[derive(Debug, Clone)]
+pub struct Release {
+    environment: String,
+    deployment: String,
+    path: PathBuf,
+}
+
+/// Ports of this host, on the loopback address, by service; one for each replica, in order.
+pub type Ports = BTreeMap<String, Vec<u16>>;
+
+impl Environment {
+    /// By its name, which is checked here.
+    pub fn of(paths: &Paths, name: &str) -> Result<Self> {
+        check::environment(name)?;
+        Ok(Self {
+            name: name.to_string(),
+            path: paths.releases().join(name),
+        })
+    }
+
+    /// Every environment of this host, by name.
+    pub fn all(paths: &Paths) -> Result<Vec<Self>> {
+        names(&paths.releases())?
+            .iter()
+            .filter(|name| check::environment(name).is_ok())
+            .map(|name| Self::of(paths, name))
+            .collect()
+    }
+
+    /// `shop-web-production-k3v9q2`
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// One of its releases.
+    pub fn release(&self, deployment: &str) -> Result<Release> {
+        check::id("deployment's id", deployment)?;
+        Ok(Release {
+            environment: self.name.clone(),
+            deployment: deployment.to_string(),
+            path: self.path.join(deployment),
+        })
+    }
+
+    /// All releases that something is kept of, oldest first: ids count up.
+    pub fn releases(&self) -> Result<Vec<Release>> {
+        names(&self.path)?
+            .iter()
+            .filter(|name| self.path.join(name).is_dir())
+            .map(|name| self.release(name))
+            .collect()
+    }
+
+    /// Which release is which; of an environment that was never released, nothing is.
+    pub fn state(&self) -> Result<State> {
+        Ok(load(&self.path.join("state.json"))?.unwrap_or_default())
+    }
+
+    /// Keep it.
+    pub fn set_state(&self, state: &State) -> Result<()> {
+        files::directory(&self.path, 0o700)?;
+        store(&self.path.join("state.json"), state)
+    }
+}
+
+impl Release {
+    /// The environment's name.
+    pub fn environment(&self) -> &str {
+        &self.environment
+    }
+
+    /// Its deployment.
+    pub fn deployment(&self) -> &str {
+        &self.deployment
+    }
+
+    /// The folder; made by [`Release::prepare`].
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The Compose project of its containers that stand beside older ones; the environment's own is for those that do not.
+    pub fn project(&self) -> String {
+        let id = self.deployment.to_ascii_lowercase();
+        // The end of an id is its random part.
+        format!("{}-{}", self.environment, &id[id.len().saturating_sub(8)..])
+    }
+
+    /// Keep what was asked, its images pinned, and what will be done.
+    pub fn prepare(&self, asked: &ReleasePrepare, plan: &ReleasePlan) -> Result<()> {
+        files::directory(&self.path, 0o700)?;
+        store(&self.path.join("asked.json"), asked)?;
+        // Last: what has a plan is prepared.
+        store(&self.path.join("plan.json"), plan)
+    }
+
+    /// What was asked, its images pinned.
+    pub fn asked(&self) -> Result<ReleasePrepare> {
+        load(&self.path.join("asked.json"))?.ok_or_else(|| self.not_prepared())
+    }
+
+    /// What will be done.
+    pub fn plan(&self) -> Result<ReleasePlan> {
+        load(&self.path.join("plan.json"))?.ok_or_else(|| self.not_prepared())
+    }
+
+    /// The ports its routed containers are published at.
+    pub fn ports(&self) -> Result<Ports> {
+        Ok(load(&self.path.join("ports.json"))?.unwrap_or_default())
+    }
+
+    /// Keep them.
+    pub fn set_ports(&self, ports: &Ports) -> Result<()> {
+        store(&self.path.join("ports.json"), ports)
+    }
+
+    /// The Compose file of containers that stand beside older ones.
+    pub fn beside(&self) -> PathBuf {
+        self.path.join("beside.json")
+    }
+
+    /// The Compose file of containers that are updated in place.
+    pub fn in_place(&self) -> PathBuf {
+        self.path.join("in_place.json")
+    }
+
+    /// Where its source is checked out.
+    pub fn checkout(&self) -> PathBuf {
+        self.path.join("checkout")
+    }
+
+    /// Throw it away; false when it was not there.
+    pub fn remove(&self) -> Result<bool> {
+        match std::fs::remove_dir_all(&self.path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(io_at(&self.path, &error)),
+        }
+    }
+
+    fn not_prepared(&self) -> protocol::AgentError {
+        refused(
+            "not_prepared",
+            format!(
+                "This server has nothing of the release {} any more. Deploy again.",
+                self.deployment
+            ),
+        )
+    }
+}
+
+/// Keep a value as JSON.
+pub fn store(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_vec_pretty(value)
+        .map_err(|_| broken("reply_lost", "A file of the agent's could not be written."))?;
+    files::write(path, &text, 0o600)
+}
+
+/// A value that was kept so; none when it was not.
+pub fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let Some(text) = files::read(path)? else {
+        return Ok(None);
+    };
+    // The parser's words may quote a value: they are not passed on.
+    let read = serde_json::from_str(&text);
+    read.map(Some).map_err(|_| {
+        broken(
+            "state_damaged",
+            format!("The agent's own file {} is damaged.", path.display()),
+        )
+    })
+}
+
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_at(folder, &error)),
+    };
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    Ok(names)
+}

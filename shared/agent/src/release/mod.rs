@@ -1,0 +1,16 @@
+//! Releases of containers on this host: prepared, started beside the old ones, switched, finished.
+//!
+//! Promise: an environment's containers, networks and routes carry its name and their deployment; nothing without them is
+//! touched, volumes are never deleted, and every act may be repeated from wherever it stopped.
+
+pub mod compose;
+pub mod containers;
+pub mod folder;
+pub mod health;
+pub mod images;
+pub mod observe;
+pub mod plan;
+pub mod policy;
+pub mod prepare;
+pub mod source;
+pub mod switch;
