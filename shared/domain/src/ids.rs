@@ -75,6 +75,14 @@ id! {
     BackupConfigurationId,
     /// An address that notices are sent to.
     WebhookEndpointId,
+    /// Services that belong together.
+    ProjectId,
+    /// What is released.
+    ServiceId,
+    /// Where a service runs.
+    EnvironmentId,
+    /// A source that was uploaded.
+    UploadId,
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod ids;
 pub mod job;
 pub mod lifecycle;
 pub mod names;
+pub mod release;
 pub mod retention;
 pub mod schedule;
 pub mod scope;
@@ -26,10 +27,11 @@ pub use deployment::{
 };
 pub use error::{ErrorKind, StepError};
 pub use ids::{
-    BackupConfigurationId, BackupId, DeploymentId, SecretId, ServerId, SiteId, TeamId, TokenId,
-    WebhookEndpointId,
+    BackupConfigurationId, BackupId, DeploymentId, EnvironmentId, ProjectId, SecretId, ServerId,
+    ServiceId, SiteId, TeamId, TokenId, UploadId, WebhookEndpointId,
 };
 pub use job::{Access, JOB_DONE, Job, JobObject, JobOrder, log_key};
+pub use release::{Environment, FrozenRelease, Project, Service};
 pub use retention::Retention;
 pub use schedule::Schedule;
 pub use scope::{Role, Scope};

@@ -2,7 +2,7 @@
 //!
 //! Promise: one operation at a time per lock; a site with its stagings is one lock.
 
-use crate::{DeploymentId, SecretId, ServerId, SiteId, TeamId, Time, time_text};
+use crate::{DeploymentId, EnvironmentId, SecretId, ServerId, SiteId, TeamId, Time, time_text};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use strum::{EnumString, IntoStaticStr, VariantArray};
@@ -53,6 +53,10 @@ impl LockKey {
     /// A server.
     pub fn server(id: ServerId) -> Self {
         Self(format!("server:{id}"))
+    }
+    /// An environment.
+    pub fn environment(id: EnvironmentId) -> Self {
+        Self(format!("environment:{id}"))
     }
     /// As text.
     pub fn as_str(&self) -> &str {
