@@ -3,8 +3,8 @@
 //! Promise: enough to say what happened, to whom, by whom, and how it ended, without any log.
 
 use crate::{
-    DeploymentId, DeploymentStatus, Dispatch, ErrorKind, LockKey, Outcome, Phase, Settlement,
-    StepError, StepStatus, TargetKind, TeamId, Time, Trigger, time_text,
+    DeploymentId, DeploymentStatus, Dispatch, ErrorKind, LockKey, Outcome, Phase, ServerId,
+    Settlement, StepError, StepStatus, TargetKind, TeamId, Time, Trigger, time_text,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -66,6 +66,20 @@ impl From<&StepError> for Failure {
     }
 }
 
+/// What a commit makes of an environment, in the transaction of the verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnCommit {
+    /// The deployment is the current one, and the one before it superseded.
+    MakeCurrent,
+    /// The same, and pushes do not deploy by themselves until a person says so.
+    GoBack,
+    /// It is stopped.
+    Stop,
+    /// It runs again.
+    Start,
+}
+
 /// One operation. Kept under 4 KB: the frozen input is an item of its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Deployment {
@@ -105,6 +119,9 @@ pub struct Deployment {
     /// Ids and small values that steps need.
     #[serde(default)]
     pub meta: BTreeMap<String, serde_json::Value>,
+    /// What its commit makes of its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_commit: Option<OnCommit>,
     /// Set when the pipeline makes its target: the record goes if the deployment does not complete.
     pub creates_target: bool,
     /// Claims beside the target (a name, a domain) that go with it.
@@ -244,4 +261,57 @@ pub struct DeploymentStep {
     pub deadline: Option<Time>,
     /// Of its newest worker.
     pub request_id: Option<String>,
+    /// When it is done on several servers: one each, in the environment's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<StepServer>,
+}
+
+/// A step on one server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepServer {
+    /// The server.
+    pub id: ServerId,
+    /// Its name at that moment.
+    pub name: String,
+    /// How far.
+    pub status: StepStatus,
+    /// For people: what it did, or why it was left out.
+    #[serde(default)]
+    pub output: Option<String>,
+    /// Why it failed.
+    #[serde(default)]
+    pub error: Option<Failure>,
+    /// While it runs.
+    #[serde(default)]
+    pub progress: Option<Progress>,
+    /// Small values it gave.
+    #[serde(default)]
+    pub gives: BTreeMap<String, serde_json::Value>,
+    /// How often it was begun.
+    #[serde(default)]
+    pub tries: u32,
+    /// When it was first begun.
+    #[serde(default, with = "time_text::option")]
+    pub started_at: Option<Time>,
+    /// When it ended.
+    #[serde(default, with = "time_text::option")]
+    pub finished_at: Option<Time>,
+}
+
+impl StepServer {
+    /// One that waits.
+    pub fn queued(id: ServerId, name: impl Into<String>) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            status: StepStatus::Queued,
+            output: None,
+            error: None,
+            progress: None,
+            gives: BTreeMap::new(),
+            tries: 0,
+            started_at: None,
+            finished_at: None,
+        }
+    }
 }

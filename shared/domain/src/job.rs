@@ -2,7 +2,7 @@
 //!
 //! Promise: what stands here says who may report how the step ended, and where its bytes go; no secret is in clear.
 
-use crate::{DeploymentId, SCHEMA, TeamId};
+use crate::{DeploymentId, SCHEMA, ServerId, TeamId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -16,6 +16,9 @@ pub struct Job {
     pub schema: u32,
     /// Its step.
     pub step: String,
+    /// Where, when the step is done on each server of an environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerId>,
     /// Of the worker that started it or took it over; a report with another one is not heard.
     pub fence: u64,
     /// Step Functions waits for this.
@@ -33,9 +36,17 @@ pub struct Job {
     pub log_key: Option<String>,
 }
 
-/// Where the whole log of a step is: one line of JSON for each line of the log, of all its workers.
-pub fn log_key(team: TeamId, deployment: DeploymentId, step: &str) -> String {
-    format!("logs/{team}/{deployment}/{step}.jsonl")
+/// Where the whole log of a step's job is: one line of JSON for each line of the log, of all its workers.
+pub fn log_key(team: TeamId, deployment: DeploymentId, job: &str) -> String {
+    format!("logs/{team}/{deployment}/{job}.jsonl")
+}
+
+/// The word for a step's job in keys: `archive_files`, or `build_image@01J…` when each server has one.
+pub fn job_name(step: &str, server: Option<ServerId>) -> String {
+    match server {
+        None => step.to_string(),
+        Some(server) => format!("{step}@{server}"),
+    }
 }
 
 /// An object of the store that a job may touch.
@@ -85,9 +96,15 @@ impl JobObject {
 }
 
 impl Job {
+    /// As [`job_name`].
+    pub fn name(&self) -> String {
+        job_name(&self.step, self.server)
+    }
+
     /// A job that begins, or goes on with what an earlier worker of the same step sent.
     pub fn begun(
         step: &str,
+        server: Option<ServerId>,
         fence: u64,
         token: &str,
         secret_hash: String,
@@ -106,6 +123,7 @@ impl Job {
         Self {
             schema: SCHEMA,
             step: step.to_string(),
+            server,
             fence,
             token: token.to_string(),
             secret_hash,
@@ -139,10 +157,19 @@ mod tests {
 
     #[test]
     fn a_job_begun_again_goes_on_with_its_upload_and_with_no_other() {
-        let mut first = Job::begun("archive_files", 1, "t1", "h1".into(), order("a"), None);
+        let mut first = Job::begun(
+            "archive_files",
+            None,
+            1,
+            "t1",
+            "h1".into(),
+            order("a"),
+            None,
+        );
         first.objects.get_mut("files").expect("an object").upload_id = Some("u1".into());
         let again = Job::begun(
             "archive_files",
+            None,
             2,
             "t2",
             "h2".into(),
@@ -152,6 +179,7 @@ mod tests {
         assert_eq!(again.objects["files"].upload_id.as_deref(), Some("u1"));
         let other = Job::begun(
             "archive_files",
+            None,
             2,
             "t2",
             "h2".into(),

@@ -23,14 +23,15 @@ pub use backup::{
 };
 pub use backup_configuration::BackupConfiguration;
 pub use deployment::{
-    Actor, ActorKind, Deployment, DeploymentStep, Failure, Progress, StepKind, TargetRef,
+    Actor, ActorKind, Deployment, DeploymentStep, Failure, OnCommit, Progress, StepKind,
+    StepServer, TargetRef,
 };
 pub use error::{ErrorKind, StepError};
 pub use ids::{
     BackupConfigurationId, BackupId, DeploymentId, EnvironmentId, ProjectId, SecretId, ServerId,
     ServiceId, SiteId, TeamId, TokenId, UploadId, WebhookEndpointId,
 };
-pub use job::{Access, JOB_DONE, Job, JobObject, JobOrder, log_key};
+pub use job::{Access, JOB_DONE, Job, JobObject, JobOrder, job_name, log_key};
 pub use release::{Environment, FrozenRelease, Project, Service};
 pub use retention::Retention;
 pub use schedule::Schedule;

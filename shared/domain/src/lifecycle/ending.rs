@@ -3,8 +3,8 @@
 use super::rules::{STEP_BUSY, WORKER_ALIVE, fail, set_settlement, set_status, set_step};
 use super::{Cancel, Change, LockEffect, Snapshot, TargetEffect};
 use crate::{
-    Deployment, DeploymentStatus, DeploymentStep, Dispatch, ErrorKind, Failure, Outcome,
-    Settlement, StepError, StepKind, StepStatus, Time,
+    Deployment, DeploymentStatus, DeploymentStep, Dispatch, ErrorKind, Failure, OnCommit, Outcome,
+    Phase, Settlement, StepError, StepKind, StepStatus, Time,
 };
 
 /// The machine left its forward way: make sure of the verdict, end the running step, and say where undoing begins.
@@ -86,7 +86,16 @@ fn lost(
     let mut steps: Vec<_> = running(snapshot).cloned().collect();
     for step in &mut steps {
         set_step(step, StepStatus::Failed)?;
-        step.error = Some(error.cloned().unwrap_or_else(worker_lost));
+        let why = error.cloned().unwrap_or_else(worker_lost);
+        for row in &mut step.servers {
+            if row.status == StepStatus::Running {
+                row.status = StepStatus::Failed;
+                row.error = Some(why.clone());
+                row.finished_at = Some(now);
+                row.progress = None;
+            }
+        }
+        step.error = Some(why);
         step.finished_at = Some(now);
         step.deadline = None;
         step.progress = None;
@@ -216,7 +225,16 @@ fn what_is_left(
 pub(super) fn end(mut deployment: Deployment, now: Time) -> Result<Change, StepError> {
     set_settlement(&mut deployment, Settlement::Settled)?;
     deployment.settled_at = Some(now);
+    let completed = deployment.status == DeploymentStatus::Completed;
+    if completed && deployment.phase.is_some() {
+        deployment.phase = Some(Phase::Ready);
+    }
+    let is_release = matches!(
+        deployment.on_commit,
+        Some(OnCommit::MakeCurrent | OnCommit::GoBack)
+    );
     let target = match (deployment.creates_target, deployment.status) {
+        (false, DeploymentStatus::Failed) if is_release => TargetEffect::ReleaseFailed,
         (false, _) => TargetEffect::None,
         (true, DeploymentStatus::Completed) => TargetEffect::Activate,
         (true, _) => TargetEffect::Remove,

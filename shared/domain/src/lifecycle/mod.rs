@@ -7,14 +7,18 @@ mod ending;
 pub mod lock;
 pub mod recovery;
 mod rules;
+mod servers;
 mod worker;
 
 pub use ending::{acknowledge, cancel, dispatched, note, settle, stop, undo_again};
 pub use lock::{Arrival, Lock, Slot};
 pub use recovery::{Execution, Recovery, recover};
+pub use servers::{Together, gives, job_ended_on, server_ended, server_progress, together};
 pub use worker::{begin, finish, progress, release};
 
-use crate::{Deployment, DeploymentStep, Failure, Job, StepKind, StepStatus, Time};
+use crate::{
+    Deployment, DeploymentStep, Failure, Job, OnCommit, ServerId, StepKind, StepStatus, Time,
+};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -66,6 +70,10 @@ pub enum TargetEffect {
     Activate,
     /// It goes, and its claims with it.
     Remove,
+    /// The environment becomes what the deployment's commit says.
+    Commit(OnCommit),
+    /// A release came to nothing: an environment that has none is failed.
+    ReleaseFailed,
 }
 
 /// Who is at work on a step.
@@ -121,9 +129,10 @@ impl Snapshot {
         self.steps.iter().find(|step| step.name == name)
     }
 
-    /// The job of the step of this name.
-    pub fn job(&self, step: &str) -> Option<&Job> {
-        self.jobs.iter().find(|job| job.step == step)
+    /// The job of the step of this name, on this server when it has one on each.
+    pub fn job(&self, step: &str, server: Option<ServerId>) -> Option<&Job> {
+        let wanted = |job: &&Job| job.step == step && job.server == server;
+        self.jobs.iter().find(wanted)
     }
 
     /// Forward steps that started and whose undo has not completed, last first.

@@ -1,10 +1,11 @@
 //! What a step's worker does to the records: begin, say how far it is, finish, or let go for another try.
 
 use super::rules::{STEP_BUSY, fail, set_settlement, set_status, set_step};
+use super::servers;
 use super::{Begin, Change, End, LockEffect, Snapshot, TargetEffect, Worker};
 use crate::{
-    Deployment, DeploymentStatus, DeploymentStep, ErrorKind, Outcome, Progress, SCHEMA, Settlement,
-    StepError, StepKind, StepStatus, Time,
+    Deployment, DeploymentStatus, DeploymentStep, ErrorKind, Outcome, Phase, Progress, SCHEMA,
+    Settlement, StepError, StepKind, StepServer, StepStatus, Time,
 };
 use std::collections::BTreeMap;
 
@@ -55,7 +56,7 @@ fn begin_forward(
     if let Some(phase) = step.phase {
         deployment.phase = Some(phase);
     }
-    go(deployment, step.clone(), worker, now)
+    go(snapshot, deployment, step.clone(), worker, now)
 }
 
 fn begin_undo(
@@ -88,7 +89,7 @@ fn begin_undo(
     };
     let mut deployment = snapshot.changed();
     set_settlement(&mut deployment, Settlement::Undoing)?;
-    go(deployment, undo, worker, now)
+    go(snapshot, deployment, undo, worker, now)
 }
 
 fn undo_of(step: &DeploymentStep, name: &str) -> DeploymentStep {
@@ -115,10 +116,17 @@ fn undo_of(step: &DeploymentStep, name: &str) -> DeploymentStep {
         fence: 0,
         deadline: None,
         request_id: None,
+        servers: step
+            .servers
+            .iter()
+            .filter(|row| row.started_at.is_some())
+            .map(|row| StepServer::queued(row.id, &row.name))
+            .collect(),
     }
 }
 
 fn go(
+    snapshot: &Snapshot,
     mut deployment: Deployment,
     mut step: DeploymentStep,
     worker: &Worker,
@@ -146,6 +154,7 @@ fn go(
     step.started_at = step.started_at.or(Some(now));
     step.finished_at = None;
     step.error = None;
+    servers::begun(snapshot, &mut step, now);
     Ok(Begin::Go(Box::new(Change {
         deployment,
         steps: vec![step],
@@ -162,7 +171,7 @@ fn cancelled(deployment: &Deployment) -> StepError {
     StepError::new(ErrorKind::Cancelled, "cancelled", public)
 }
 
-fn mine<'a>(
+pub(super) fn mine<'a>(
     snapshot: &'a Snapshot,
     name: &str,
     fence: u64,
@@ -188,6 +197,7 @@ pub fn finish(
     let mut step = mine(snapshot, name, fence)?.clone();
     let mut deployment = snapshot.changed();
     let mut steps = Vec::new();
+    let mut target = TargetEffect::None;
     step.finished_at = Some(now);
     step.deadline = None;
     step.progress = None;
@@ -208,10 +218,16 @@ pub fn finish(
             step.output = Some(output).filter(|output| !output.is_empty());
             deployment.meta.extend(gives.clone());
             step.gives = gives;
+            if forward && step.phase == Some(Phase::Building) && !more_is_built(snapshot, &step) {
+                deployment.phase = Some(Phase::Built);
+            }
             if forward && step.name == deployment.commit_step {
                 set_status(&mut deployment, DeploymentStatus::Completed)?;
                 deployment.outcome = Some(Outcome::Succeeded);
                 deployment.finished_at = Some(now);
+                target = deployment
+                    .on_commit
+                    .map_or(TargetEffect::None, TargetEffect::Commit);
             }
         }
         End::Skipped(reason) => {
@@ -231,7 +247,16 @@ pub fn finish(
         deployment,
         steps,
         locks: LockEffect::Keep,
-        target: TargetEffect::None,
+        target,
+    })
+}
+
+/// Does another step of the same phase follow?
+fn more_is_built(snapshot: &Snapshot, step: &DeploymentStep) -> bool {
+    snapshot.steps.iter().any(|other| {
+        other.phase == Some(Phase::Building)
+            && other.sort_order > step.sort_order
+            && other.status == StepStatus::Queued
     })
 }
 

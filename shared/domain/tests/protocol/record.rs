@@ -161,6 +161,7 @@ pub fn unpacked(record: &Record, who: usize, kind: Kind) -> Snapshot {
         locks: vec![LockKey::site(target)],
         fence: record.fence.into(),
         meta: BTreeMap::new(),
+        on_commit: None,
         creates_target: false,
         claims: Vec::new(),
         created_at: now(),
@@ -225,6 +226,7 @@ fn unpacked_step(at: usize, step: &Step) -> DeploymentStep {
             Deadline::Passed => moment(LONG_AGO),
         }),
         request_id: Some("an older worker".to_string()),
+        servers: Vec::new(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! How a deployment moves, at the edges that whole pipelines seldom reach.
 
+mod servers;
+
 use domain::lifecycle::{
     Begin, Cancel, Change, End, Execution, LockEffect, Recovery, Snapshot, TargetEffect, Worker,
     acknowledge, begin, cancel, dispatched, finish, note, progress, recover, release, settle, stop,
@@ -46,6 +48,7 @@ fn step(name: &str, order: u32, kind: StepKind) -> DeploymentStep {
         fence: 0,
         deadline: None,
         request_id: None,
+        servers: Vec::new(),
     }
 }
 
@@ -79,6 +82,7 @@ fn queued() -> Snapshot {
         locks: vec![LockKey::site(id)],
         fence: 5,
         meta: BTreeMap::new(),
+        on_commit: None,
         creates_target: true,
         claims: vec![],
         created_at: at(0),

@@ -1,0 +1,231 @@
+//! A step on several servers: a row each, a quorum, and what it comes to.
+
+use crate::*;
+use domain::lifecycle::{Together, job_ended_on, server_ended, together};
+use domain::{OnCommit, Phase, ServerId, StepServer};
+
+fn server(n: u64) -> ServerId {
+    ServerId::from_parts(n, 0)
+}
+
+fn rows(n: u64) -> Vec<StepServer> {
+    (1..=n)
+        .map(|n| StepServer::queued(server(n), format!("web{n}")))
+        .collect()
+}
+
+fn with(output: &str) -> End {
+    End::Completed {
+        gives: BTreeMap::new(),
+        output: output.to_string(),
+    }
+}
+
+fn failed(kind: ErrorKind) -> End {
+    End::Failed(Failure {
+        kind,
+        code: "no".to_string(),
+        message: "It does not.".to_string(),
+    })
+}
+
+/// Build, start and switch on three servers.
+fn release() -> Snapshot {
+    let mut snapshot = queued();
+    snapshot.steps.insert(1, step("start", 2, StepKind::Step));
+    snapshot.steps[2].sort_order = 3;
+    snapshot.steps[3].sort_order = 4;
+    snapshot.deployment.creates_target = false;
+    for (at, step) in snapshot.steps.iter_mut().enumerate() {
+        if step.kind == StepKind::Step {
+            step.servers = rows(3);
+            step.phase = Some([Phase::Building, Phase::Deploying, Phase::Network][at.min(2)]);
+        }
+    }
+    snapshot.deployment.phase = Some(Phase::Pending);
+    snapshot.deployment.on_commit = Some(OnCommit::MakeCurrent);
+    snapshot
+}
+
+/// The step begins; and with which fence.
+fn begins(snapshot: Snapshot, name: &str) -> (Snapshot, u64) {
+    let snapshot = begun(&snapshot, name, false, &worker("w", 60), 1);
+    let fence = snapshot.step(name).expect("a step").fence;
+    (snapshot, fence)
+}
+
+fn ended(snapshot: Snapshot, name: &str, fence: u64, n: u64, quorum: usize, end: &End) -> Snapshot {
+    let change = job_ended_on(&snapshot, name, fence, (server(n), quorum), end, at(2))
+        .expect("may")
+        .expect("is news");
+    after(snapshot, &change)
+}
+
+#[test]
+fn a_step_ends_with_its_last_server_and_one_word_too_many_changes_nothing() {
+    let first = release().steps[0].name.clone();
+    let (mut snapshot, fence) = begins(release(), &first);
+    for n in 1..=3 {
+        assert_eq!(
+            snapshot.step(&first).expect("it").status,
+            StepStatus::Running
+        );
+        snapshot = ended(snapshot, &first, fence, n, 3, &with("done"));
+    }
+    assert_eq!(
+        snapshot.step(&first).expect("it").status,
+        StepStatus::Completed
+    );
+    assert_eq!(snapshot.deployment.phase, Some(Phase::Built));
+    let (snapshot, fence) = begins(release(), &first);
+    let snapshot = ended(snapshot, &first, fence, 1, 3, &with("done"));
+    let again = server_ended(
+        &snapshot,
+        &first,
+        fence,
+        server(1),
+        &failed(ErrorKind::Broken),
+        at(2),
+    );
+    assert!(again.expect("may").is_none());
+}
+
+#[test]
+fn with_a_quorum_a_server_that_fails_stays_out_of_what_follows_and_without_one_all_fail() {
+    let steps: Vec<_> = release()
+        .steps
+        .iter()
+        .map(|step| step.name.clone())
+        .collect();
+    let (mut snapshot, fence) = begins(release(), &steps[0]);
+    for n in 1..=3 {
+        let end = if n == 2 {
+            failed(ErrorKind::Refused)
+        } else {
+            with("done")
+        };
+        snapshot = ended(snapshot, &steps[0], fence, n, 2, &end);
+    }
+    let step = snapshot.step(&steps[0]).expect("it");
+    assert_eq!(
+        (step.status, step.output.as_deref()),
+        (StepStatus::Completed, Some("2 of 3 servers: done"))
+    );
+    let (snapshot, _) = begins(snapshot, &steps[1]);
+    let states: Vec<_> = snapshot
+        .step(&steps[1])
+        .expect("it")
+        .servers
+        .iter()
+        .map(|row| row.status)
+        .collect();
+    assert_eq!(
+        states,
+        [
+            StepStatus::Running,
+            StepStatus::Skipped,
+            StepStatus::Running
+        ]
+    );
+
+    let (mut snapshot, fence) = begins(release(), &steps[0]);
+    for n in 1..=3 {
+        let end = if n == 2 {
+            failed(ErrorKind::Refused)
+        } else {
+            with("done")
+        };
+        snapshot = ended(snapshot, &steps[0], fence, n, 3, &end);
+    }
+    assert_eq!(snapshot.deployment.status, DeploymentStatus::Failed);
+    assert_eq!(
+        snapshot.deployment.error.expect("why").message,
+        "web2: It does not."
+    );
+}
+
+#[test]
+fn a_failure_that_may_mend_itself_is_tried_again_and_what_is_done_is_not() {
+    let name = release().steps[0].name.clone();
+    let (mut snapshot, fence) = begins(release(), &name);
+    snapshot = ended(snapshot, &name, fence, 1, 2, &with("done"));
+    snapshot = ended(snapshot, &name, fence, 2, 2, &with("done"));
+    snapshot = ended(
+        snapshot,
+        &name,
+        fence,
+        3,
+        2,
+        &failed(ErrorKind::Unavailable),
+    );
+    let step = snapshot.step(&name).expect("it");
+    assert_eq!((step.status, step.deadline), (StepStatus::Running, None));
+    let (snapshot, _) = begins(snapshot, &name);
+    let states: Vec<_> = snapshot
+        .step(&name)
+        .expect("it")
+        .servers
+        .iter()
+        .map(|row| row.status)
+        .collect();
+    assert_eq!(
+        states,
+        [
+            StepStatus::Completed,
+            StepStatus::Completed,
+            StepStatus::Running
+        ]
+    );
+}
+
+#[test]
+fn no_servers_are_never_enough() {
+    let Together::Failed(failure) = together(&[], 0) else {
+        panic!("fails");
+    };
+    assert_eq!(failure.code, "no_servers");
+}
+
+#[test]
+fn a_commit_makes_the_release_current_and_its_settling_makes_it_ready() {
+    let mut snapshot = release();
+    for name in release()
+        .steps
+        .iter()
+        .filter(|step| step.kind == StepKind::Step)
+        .map(|step| &step.name)
+    {
+        let (next, fence) = begins(snapshot, name);
+        snapshot = next;
+        let is_commit = *name == snapshot.deployment.commit_step;
+        for n in 1..=3 {
+            let change = job_ended_on(&snapshot, name, fence, (server(n), 3), &with("done"), at(2))
+                .expect("may")
+                .expect("news");
+            let commits = change.target == TargetEffect::Commit(OnCommit::MakeCurrent);
+            assert_eq!(commits, is_commit && n == 3, "{name} {n}");
+            snapshot = after(snapshot, &change);
+        }
+    }
+    assert_eq!(snapshot.deployment.status, DeploymentStatus::Completed);
+    let settled = settle(&snapshot, at(2)).expect("may").expect("news");
+    assert_eq!(settled.deployment.phase, Some(Phase::Ready));
+}
+
+#[test]
+fn a_release_that_fails_says_so_to_its_environment_when_it_is_settled() {
+    let mut snapshot = release();
+    for step in &mut snapshot.steps {
+        step.undo = None;
+    }
+    let name = snapshot.steps[0].name.clone();
+    let (mut snapshot, fence) = begins(snapshot, &name);
+    for n in 1..=3 {
+        snapshot = ended(snapshot, &name, fence, n, 3, &failed(ErrorKind::Refused));
+        if snapshot.deployment.status.is_finished() {
+            break;
+        }
+    }
+    let settled = settle(&snapshot, at(2)).expect("may").expect("news");
+    assert_eq!(settled.target, TargetEffect::ReleaseFailed);
+}
