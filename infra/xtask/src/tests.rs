@@ -144,7 +144,7 @@ impl Place {
     async fn ready(name: &str) -> Result<Self> {
         let up = up::with_faults(name, ministack::free_port()?, true).await?;
         say("booting a server");
-        let lab = Lab::up(name, 1)?;
+        let lab = Lab::up(name, 1, 0)?;
         lab.neighbour("srv1", "neighbour.test")?;
         // The schedules of the sites that tests leave would change them between two looks at the server.
         lab.exec("srv1", &["systemctl", "stop", "cron"])?;
