@@ -131,6 +131,12 @@ async fn others(stack: &Place) -> Result<()> {
         "--",
         "--ignored",
     ]))?;
+    let app = build::sample_app()?;
+    say("Docker hosts and their hub");
+    run(
+        cargo(&["test", "--test", "on_docker_hosts", "--", "--ignored"])
+            .env("TRIPHAMMER_SAMPLE_APP", app),
+    )?;
     contract::hold(&stack.up).await
 }
 
