@@ -8,7 +8,7 @@ mod objects;
 use backups::{Store, StoreError};
 use domain::lifecycle::Snapshot;
 use domain::{
-    DeploymentId, DeploymentStatus, Job, Progress, StepError, StepStatus, TeamId, log_key,
+    DeploymentId, DeploymentStatus, Job, Progress, ServerId, StepError, StepStatus, TeamId, log_key,
 };
 use kit::Cloud;
 use kit::job::{Heard, at_work, ended, hash, progressed};
@@ -113,17 +113,27 @@ struct Named {
     team: TeamId,
     deployment: DeploymentId,
     step: String,
+    server: Option<ServerId>,
+    /// Both together, as they stand in the path.
+    job: String,
 }
 
 fn named(path: &str) -> Option<Named> {
     let rest = path.split_once("/agent/jobs/")?.1;
     let mut words = rest.split('/');
-    let named = Named {
-        team: words.next()?.parse().ok()?,
-        deployment: words.next()?.parse().ok()?,
-        step: words.next()?.to_string(),
+    let (team, deployment) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let job = words.next()?.to_string();
+    let (step, server) = match job.split_once('@') {
+        None => (job.clone(), None),
+        Some((step, server)) => (step.to_string(), Some(server.parse().ok()?)),
     };
-    words.next().is_none().then_some(named)
+    words.next().is_none().then_some(Named {
+        team,
+        deployment,
+        step,
+        server,
+        job,
+    })
 }
 
 impl Callback {
@@ -170,7 +180,9 @@ impl Callback {
             .records
             .deployment_snapshot(named.team, named.deployment)
             .await?;
-        let job = snapshot.job(&named.step).ok_or(Refused::NotFound)?;
+        let job = snapshot
+            .job(&named.step, named.server)
+            .ok_or(Refused::NotFound)?;
         // Hashes of what is secret, so that how long the comparison takes tells nothing.
         if hash(secret) != job.secret_hash {
             return Err(Refused::Unauthorized);
@@ -185,7 +197,7 @@ impl Callback {
         let of = JobKey {
             team: named.team,
             deployment: named.deployment,
-            step: &named.step,
+            job: &named.job,
             fence: job.fence,
         };
         self.say(of, &snapshot, job, report.say).await
@@ -285,7 +297,7 @@ impl Callback {
         let (mut joined, mut from) = (Vec::new(), LogPosition::default());
         loop {
             let lines = records
-                .log_lines(of.team, of.deployment, of.step, from, JOINED_LINES)
+                .log_lines(of.team, of.deployment, of.job, from, JOINED_LINES)
                 .await?;
             let Some(last) = lines.last() else { break };
             from = last.next();
@@ -297,7 +309,7 @@ impl Callback {
         if joined.is_empty() {
             return Ok(());
         }
-        let key = log_key(of.team, of.deployment, &job.step);
+        let key = log_key(of.team, of.deployment, of.job);
         self.store.put(&key, joined).await?;
         records.job_log_key(of, &key).await?;
         Ok(())
@@ -316,7 +328,7 @@ fn chunks(of: JobKey<'_>, lines: &[LogLine], expires_at: i64) -> Vec<LogChunk> {
         if !follows {
             size = 0;
             chunks.push(LogChunk {
-                step: of.step.to_string(),
+                job: of.job.to_string(),
                 fence: of.fence,
                 first: line.number,
                 lines: Vec::new(),

@@ -55,7 +55,7 @@ impl Batch {
                 chunk,
             } => {
                 let changes = self.0.entry((team_id, deployment_id)).or_default();
-                let key = (chunk.step.clone(), chunk.fence, chunk.first);
+                let key = (chunk.job.clone(), chunk.fence, chunk.first);
                 changes.log.insert(key, chunk);
             }
             StreamChange::TokenRevoked { .. } => {}
@@ -113,13 +113,14 @@ fn lines(deployment_id: DeploymentId, chunk: &LogChunk) -> Vec<String> {
             text: line.text.clone(),
         })
         .collect();
-    split(deployment_id, &chunk.step, &lines)
+    split(deployment_id, &chunk.job, &lines)
 }
 
-fn split(deployment_id: DeploymentId, step: &str, lines: &[LogLineView]) -> Vec<String> {
+fn split(deployment_id: DeploymentId, job: &str, lines: &[LogLineView]) -> Vec<String> {
     let event = LiveEvent::Log {
         deployment_id,
-        step: step.to_string(),
+        step: job.split('@').next().unwrap_or(job).to_string(),
+        server_id: job.split_once('@').and_then(|(_, id)| id.parse().ok()),
         lines: lines.to_vec(),
     };
     let frame = serde_json::to_string(&event).unwrap_or_default();
@@ -127,7 +128,7 @@ fn split(deployment_id: DeploymentId, step: &str, lines: &[LogLineView]) -> Vec<
         _ if frame.len() <= FRAME_LIMIT_BYTES => vec![frame],
         Some((first, second)) if !first.is_empty() => [first, second]
             .into_iter()
-            .flat_map(|half| split(deployment_id, step, half))
+            .flat_map(|half| split(deployment_id, job, half))
             .collect(),
         // A line that is too long for a frame is read over HTTP.
         _ => Vec::new(),

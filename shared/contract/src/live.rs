@@ -5,7 +5,7 @@
 
 use crate::{DeploymentView, LogLineView, StepView};
 use chrono::{DateTime, Utc};
-use domain::DeploymentId;
+use domain::{DeploymentId, ServerId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -104,6 +104,9 @@ pub enum LiveEvent {
         deployment_id: DeploymentId,
         /// Of which step.
         step: String,
+        /// Where, when the step is done on several servers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server_id: Option<ServerId>,
         /// In order; some may have come before.
         lines: Vec<LogLineView>,
     },

@@ -3,9 +3,10 @@
 //! Promise: the plan of a dry run and the records of a real one come from the same lines.
 
 use crate::Cloud;
+use domain::release::ReleaseServer;
 use domain::{
     Actor, Deployment, DeploymentId, DeploymentStatus, DeploymentStep, Dispatch, LockKey, Phase,
-    SCHEMA, Settlement, StepError, StepKind, StepStatus, TargetKind, TargetRef, TeamId, Time,
+    SCHEMA, Settlement, StepError, StepKind, StepServer, StepStatus, TargetRef, TeamId, Time,
     Trigger,
 };
 use pipelines::Pipeline;
@@ -57,15 +58,7 @@ pub fn at(
             "Nothing was chosen, so there is nothing to do.",
         )
     })?;
-    let is_release = pipeline.targets.iter().any(|target| {
-        use pipelines::TargetUse::{Creates, Reads, Writes};
-        matches!(
-            target,
-            Reads(TargetKind::Environment)
-                | Writes(TargetKind::Environment)
-                | Creates(TargetKind::Environment)
-        )
-    });
+    let is_release = pipeline.steps.iter().any(|step| step.phase.is_some());
     let slot = asked.trigger.is_automatic().then(|| {
         let of = asked.slot.as_deref().unwrap_or_default();
         format!("{}:{of}", pipeline.name)
@@ -91,6 +84,7 @@ pub fn at(
         locks,
         fence: 0,
         meta: asked.meta,
+        on_commit: pipeline.on_commit,
         creates_target: pipeline.creates_target(),
         claims: asked.claims,
         created_at: now,
@@ -113,6 +107,7 @@ pub fn at(
 
 /// The steps' records; those the input rules out are skipped from the start.
 pub fn steps(pipeline: &Pipeline, input: &Value) -> Vec<DeploymentStep> {
+    let servers = servers(input);
     let numbered = pipeline.steps.iter().zip(1_u32..);
     numbered
         .map(|(step, sort_order)| {
@@ -147,7 +142,22 @@ pub fn steps(pipeline: &Pipeline, input: &Value) -> Vec<DeploymentStep> {
                 fence: 0,
                 deadline: None,
                 request_id: None,
+                servers: if step.on_each_server {
+                    servers.clone()
+                } else {
+                    Vec::new()
+                },
             }
         })
+        .collect()
+}
+
+/// Those of the environment, as they were frozen.
+fn servers(input: &Value) -> Vec<StepServer> {
+    let listed: Vec<ReleaseServer> =
+        serde_json::from_value(input["servers"].clone()).unwrap_or_default();
+    listed
+        .into_iter()
+        .map(|server| StepServer::queued(server.id, server.name))
         .collect()
 }

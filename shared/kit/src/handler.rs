@@ -3,8 +3,10 @@
 //! Promise: two transactions and one read beyond the step's own work; a worker that was overtaken writes nothing.
 
 use crate::{At, Cloud, Done, Step};
-use domain::lifecycle::{self, Begin, Change, End, Snapshot, Worker};
-use domain::{DeploymentId, Failure, Progress, StepError, TeamId, Time};
+use domain::lifecycle::{self, Begin, Change, End, Snapshot, Together, Worker};
+use domain::{
+    DeploymentId, Failure, Progress, ServerId, StepError, StepServer, StepStatus, TeamId, Time,
+};
 use records::Applied;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -233,8 +235,50 @@ impl Held {
     }
 
     /// What an earlier worker of the step gave to an agent.
-    pub(crate) async fn job(&self) -> Option<domain::Job> {
-        self.state.lock().await.snapshot.job(&self.name).cloned()
+    pub(crate) async fn job(&self, server: Option<ServerId>) -> Option<domain::Job> {
+        let state = self.state.lock().await;
+        state.snapshot.job(&self.name, server).cloned()
+    }
+
+    /// The servers that it is at work on now, when it is done on several.
+    pub(crate) async fn servers(&self) -> Vec<StepServer> {
+        let state = self.state.lock().await;
+        let step = state.snapshot.step(&self.name);
+        let rows = step.map(|step| step.servers.clone()).unwrap_or_default();
+        rows.into_iter()
+            .filter(|row| row.status == StepStatus::Running)
+            .collect()
+    }
+
+    /// How it ended on one of them.
+    pub(crate) async fn ended_on(
+        &self,
+        cloud: &Cloud,
+        server: ServerId,
+        end: &End,
+    ) -> Result<(), StepError> {
+        self.write(cloud, |snapshot| {
+            lifecycle::server_ended(
+                snapshot,
+                &self.name,
+                self.fence,
+                server,
+                end,
+                cloud.clock.now(),
+            )?
+            .ok_or_else(|| StepError::stale("this server's end was told before"))
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// What its servers come to together, and what each gave.
+    pub(crate) async fn together(&self) -> (Together, BTreeMap<String, serde_json::Value>) {
+        let state = self.state.lock().await;
+        let quorum = crate::job::quorum(&state.snapshot);
+        let rows = state.snapshot.step(&self.name).map(|step| &step.servers);
+        let rows = rows.map(Vec::as_slice).unwrap_or_default();
+        (lifecycle::together(rows, quorum), lifecycle::gives(rows))
     }
 
     async fn meta(&self) -> BTreeMap<String, serde_json::Value> {

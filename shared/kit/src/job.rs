@@ -7,7 +7,8 @@ use crate::errors::Wire;
 use crate::{At, Cloud, StepError};
 use domain::lifecycle::{self, Change, End, Snapshot};
 use domain::{
-    DeploymentId, ErrorKind, Failure, Job, JobOrder, Progress, StepKind, StepStatus, TeamId,
+    DeploymentId, ErrorKind, Failure, Job, JobOrder, Progress, ServerId, StepKind, StepStatus,
+    TeamId,
 };
 use lambda_runtime::Diagnostic;
 use protocol::job::{Callback, JobResult};
@@ -30,6 +31,8 @@ pub struct Ticket {
 pub enum Word {
     /// Its step is done.
     Succeeded,
+    /// Others of its step are at work still.
+    Nothing,
     /// It is not: an error's name and cause, as a function of ours would fail.
     Failed {
         /// Matched by Retry and Catch.
@@ -51,15 +54,25 @@ pub enum Heard<T> {
 impl At {
     /// Write down that an agent is about to get this step's work, and what it may touch.
     pub async fn job(&self, order: JobOrder) -> Result<Ticket, StepError> {
+        self.job_on(None, order).await
+    }
+
+    /// The same for one of the servers that each get it.
+    pub async fn job_on(
+        &self,
+        server: Option<ServerId>,
+        order: JobOrder,
+    ) -> Result<Ticket, StepError> {
         let token = self
             .token
             .as_deref()
             .ok_or_else(|| StepError::broken("nothing waits for this step's job"))?;
         let secret = hex::encode(rand::random::<[u8; 32]>());
         let step = self.held.name();
-        let earlier = self.held.job().await;
+        let earlier = self.held.job(server).await;
         let job = Job::begun(
             step,
+            server,
             self.fence,
             token,
             hash(&secret),
@@ -75,8 +88,10 @@ impl At {
             job: format!("{}.{step}", self.deployment_id),
             callback: Callback {
                 url: format!(
-                    "{base}/agent/jobs/{}/{}/{step}",
-                    self.team, self.deployment_id
+                    "{base}/agent/jobs/{}/{}/{}",
+                    self.team,
+                    self.deployment_id,
+                    job.name()
                 ),
                 secret,
             },
@@ -110,7 +125,13 @@ pub async fn progressed(
             if !at_work(snapshot, job) {
                 return Ok((None, Heard::Over));
             }
-            let change = lifecycle::progress(snapshot, &job.step, job.fence, progress.clone())?;
+            let (step, fence, progress) = (&job.step, job.fence, progress.clone());
+            let change = match job.server {
+                None => lifecycle::progress(snapshot, step, fence, progress)?,
+                Some(server) => {
+                    lifecycle::server_progress(snapshot, step, fence, server, progress)?
+                }
+            };
             Ok::<_, StepError>((Some(change), Heard::Yes(())))
         })
         .await
@@ -135,13 +156,50 @@ pub async fn ended(
         if step.status != StepStatus::Running {
             return Ok((None, true));
         }
-        end(snapshot, job, result, now).map(|change| (Some(change), true))
+        match job.server {
+            None => end(snapshot, job, result, now).map(|change| (Some(change), true)),
+            Some(server) => {
+                let (end, quorum) = (ending(job, result), quorum(snapshot));
+                let on = (server, quorum);
+                lifecycle::job_ended_on(snapshot, &job.step, job.fence, on, &end, now)
+                    .map(|change| (change, true))
+            }
+        }
     };
     let (snapshot, ours) = cloud.records.deployment_change(team, id, decide).await?;
     if !ours {
         return Ok(Heard::Over);
     }
-    Ok(Heard::Yes(word(&snapshot, job, result)))
+    Ok(Heard::Yes(match job.server {
+        None => word(&snapshot, job, result),
+        Some(_) => together(&snapshot, job),
+    }))
+}
+
+/// So many servers must be done, as the frozen input says.
+pub fn quorum(snapshot: &Snapshot) -> usize {
+    snapshot.input["quorum"]
+        .as_u64()
+        .and_then(|quorum| usize::try_from(quorum).ok())
+        .unwrap_or(usize::MAX)
+}
+
+/// What the machine is told when a job on one of several servers is over: nothing before the last one.
+fn together(snapshot: &Snapshot, job: &Job) -> Word {
+    let Some(step) = snapshot.step(&job.step) else {
+        return Word::Nothing;
+    };
+    match (
+        step.status,
+        lifecycle::together(&step.servers, quorum(snapshot)),
+    ) {
+        (StepStatus::Running, lifecycle::Together::Again(failure)) => failed(failure),
+        (StepStatus::Running, _) => Word::Nothing,
+        (StepStatus::Failed, _) if step.kind != StepKind::Tidy => {
+            step.error.clone().map_or(Word::Succeeded, failed)
+        }
+        _ => Word::Succeeded,
+    }
 }
 
 fn end(
@@ -150,7 +208,16 @@ fn end(
     result: &JobResult,
     now: domain::Time,
 ) -> Result<Change, StepError> {
-    let end = match result {
+    match ending(job, result) {
+        End::Failed(failure) if failure.kind.retryable() => {
+            lifecycle::release(snapshot, &job.step, job.fence, failure.message)
+        }
+        end => lifecycle::finish(snapshot, &job.step, job.fence, end, now),
+    }
+}
+
+fn ending(job: &Job, result: &JobResult) -> End {
+    match result {
         JobResult::Done { gives, summary } => End::Completed {
             gives: job
                 .gives
@@ -159,35 +226,29 @@ fn end(
                 .collect::<BTreeMap<_, _>>(),
             output: summary.clone(),
         },
-        JobResult::Failed(error) => {
-            let failure = failure(error);
-            if failure.kind.retryable() {
-                return lifecycle::release(snapshot, &job.step, job.fence, failure.message);
-            }
-            End::Failed(failure)
-        }
+        JobResult::Failed(error) => End::Failed(failure(error)),
         JobResult::Cancelled => End::Failed(Failure {
             kind: ErrorKind::Broken,
             code: "job_stopped".to_string(),
             message: "The job was stopped on the server, though nobody cancelled it.".to_string(),
         }),
-    };
-    lifecycle::finish(snapshot, &job.step, job.fence, end, now)
+    }
 }
 
 /// What stands in the record decides, not what the job said: a cancel may have come first.
 fn word(snapshot: &Snapshot, job: &Job, result: &JobResult) -> Word {
     let step = snapshot.step(&job.step);
-    let failed = match (step.map(|step| step.status), result) {
+    let why = match (step.map(|step| step.status), result) {
         (Some(StepStatus::Running), JobResult::Failed(error)) => Some(failure(error)),
         (Some(StepStatus::Failed), _) if step.is_some_and(|step| step.kind != StepKind::Tidy) => {
             step.and_then(|step| step.error.clone())
         }
         _ => None,
     };
-    let Some(failure) = failed else {
-        return Word::Succeeded;
-    };
+    why.map_or(Word::Succeeded, failed)
+}
+
+fn failed(failure: Failure) -> Word {
     let sent = Diagnostic::from(Wire(StepError::new(
         failure.kind,
         failure.code,

@@ -12,6 +12,13 @@ pub fn all() -> Vec<Pipeline> {
         pipelines::create_site(),
         pipelines::backup_site(),
         pipelines::restore_backup(),
+        pipelines::release(),
+        pipelines::rollback(),
+        pipelines::promote(),
+        pipelines::restart_environment(),
+        pipelines::stop_environment(),
+        pipelines::start_environment(),
+        pipelines::observe_environment(),
     ]
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Promise: a step says how its effect is taken back, why it may stay, or that it has none; `check()` names every fault at once.
 
-use domain::{Phase, StepKind, TargetKind};
+use domain::{OnCommit, Phase, StepKind, TargetKind};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -263,6 +263,8 @@ pub struct Pipeline {
     pub targets: Vec<TargetUse>,
     /// The meta its creation provides.
     pub starts_with: &'static [&'static str],
+    /// What its commit makes of the environment.
+    pub on_commit: Option<OnCommit>,
     /// In order.
     pub steps: Vec<Step>,
 }
@@ -275,6 +277,7 @@ impl Pipeline {
             title,
             targets: Vec::new(),
             starts_with: &[],
+            on_commit: None,
             steps: Vec::new(),
         }
     }
@@ -296,6 +299,11 @@ impl Pipeline {
     /// Names the meta that is there from the start.
     pub fn starts_with(mut self, meta: &'static [&'static str]) -> Self {
         self.starts_with = meta;
+        self
+    }
+    /// What its commit makes of the environment, in the transaction of the verdict.
+    pub fn then(mut self, what: OnCommit) -> Self {
+        self.on_commit = Some(what);
         self
     }
     /// The next step.

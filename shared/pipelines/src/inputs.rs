@@ -2,8 +2,15 @@
 //!
 //! Promise: no secret in clear, and no default left to be filled in later.
 
-use domain::{BackupId, BackupPlan, DatabaseContents, FilesContents, SecretId, ServerId, SiteId};
+use domain::release::{
+    Allowance, Gate, Limits, RegistryAccess, ReleaseServer, Route, Source, UploadedSource,
+};
+use domain::{
+    BackupId, BackupPlan, DatabaseContents, DeploymentId, EnvironmentId, FilesContents, SecretId,
+    ServerId, SiteId,
+};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The frozen input of create_site.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -112,4 +119,71 @@ pub struct RegisterServer {
 pub struct CheckServer {
     /// The server.
     pub server_id: ServerId,
+}
+
+/// The frozen input of release, rollback and promote: all of the configuration as it stood when it was asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Release {
+    /// The environment.
+    pub environment_id: EnvironmentId,
+    /// Its one word on every server.
+    pub host_name: String,
+    /// Where its containers run.
+    pub servers: Vec<ReleaseServer>,
+    /// So many servers must be ready.
+    pub quorum: usize,
+    /// Where it comes from.
+    pub source: Source,
+    /// The commit that is released, when it was said or is known from an earlier try.
+    pub commit: Option<String>,
+    /// The archive that was uploaded for it.
+    pub upload: Option<UploadedSource>,
+    /// By service, what is run in the place of the Compose file's image.
+    pub images: BTreeMap<String, String>,
+    /// Its frozen release is replayed: a rollback's or a promotion's.
+    pub frozen_of: Option<DeploymentId>,
+    /// Where a promotion takes built images from.
+    pub promoted_from: Option<PromotedFrom>,
+    /// Which values it is given; 0 for none.
+    pub values_version: u64,
+    /// Their names.
+    pub value_names: Vec<String>,
+    /// What the proxy passes on.
+    pub routes: Vec<Route>,
+    /// When its services count as ready.
+    pub gates: BTreeMap<String, Gate>,
+    /// What its containers may use.
+    pub limits: Limits,
+    /// How many containers an image or a Dockerfile is run in.
+    pub replicas: u32,
+    /// What an owner allowed.
+    pub allow: Vec<Allowance>,
+    /// Logins for private registries.
+    pub registries: Vec<RegistryAccess>,
+    /// What requests under way are given.
+    pub drain_seconds: u32,
+}
+
+/// Where a promotion takes built images from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PromotedFrom {
+    /// The environment.
+    pub environment_id: EnvironmentId,
+    /// Its one word on its servers.
+    pub host_name: String,
+    /// Where it runs; the first has the images.
+    pub server_id: ServerId,
+}
+
+/// The frozen input of what is done with an environment's containers as they are.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OnEnvironment {
+    /// The environment.
+    pub environment_id: EnvironmentId,
+    /// Its one word on every server.
+    pub host_name: String,
+    /// Where its containers run.
+    pub servers: Vec<ReleaseServer>,
+    /// All of them: what is stopped by halves is not stopped.
+    pub quorum: usize,
 }

@@ -5,8 +5,7 @@
 
 use crate::steps::{database, domain, site};
 use crate::{Pipeline, SkipRule, StepDefinition, minutes};
-use ::domain::Phase;
-use ::domain::TargetKind::{Environment, Site};
+use ::domain::TargetKind::Site;
 
 const NO_DOMAIN: SkipRule = SkipRule {
     reason: "no custom domain",
@@ -20,19 +19,6 @@ const NO_DATABASE: SkipRule = SkipRule {
     reason: "database not chosen",
     applies: |input| input["database"] == false,
 };
-const NO_SOURCE: SkipRule = SkipRule {
-    reason: "not built from source",
-    applies: |input| input["source"] != "git",
-};
-const NO_BUILD: SkipRule = SkipRule {
-    reason: "nothing to build",
-    applies: |input| input["source"] == "image",
-};
-const NO_PULL: SkipRule = SkipRule {
-    reason: "nothing to pull",
-    applies: |input| input["source"] == "git",
-};
-
 const SITE_META: &[&str] = &["site_id", "server_id"];
 
 /// An outline of a job.
@@ -72,21 +58,6 @@ pub fn all() -> Vec<Pipeline> {
         restore_time_capsule(),
         restore_capsule_to_new_site(),
         download_capsule_archive(),
-        release(),
-        rollback(),
-        promote(),
-        one(
-            "restart_environment",
-            "Restart environment",
-            "restart_containers",
-        ),
-        one("stop_environment", "Stop environment", "stop_containers"),
-        one("start_environment", "Start environment", "start_again"),
-        one(
-            "observe_environment",
-            "Observe environment",
-            "observe_containers",
-        ),
     ]
 }
 
@@ -219,115 +190,6 @@ fn download_capsule_archive() -> Pipeline {
         .step(job("assemble_archive", "Assemble archive").keeps(BESIDE))
         .step(call("publish_archive", "Publish archive").undo("withdraw_archive"))
         .commit(call("issue_download_link", "Issue download link").undo("revoke_download_link"))
-}
-
-fn release() -> Pipeline {
-    switched(
-        Pipeline::named("release", "Release")
-            .writes(Environment)
-            .starts_with(&["environment_id"])
-            .step(
-                call("freeze_configuration", "Starting")
-                    .keeps("a frozen input is history")
-                    .phase(Phase::Starting),
-            )
-            .step(
-                job("clone_source", "Clone")
-                    .keeps("a checkout is replaced by the next")
-                    .phase(Phase::Building)
-                    .skipped_when(NO_SOURCE)
-                    .on_each_server(),
-            )
-            .step(
-                job("build_image", "Build")
-                    .keeps("an image nobody runs is pruned")
-                    .phase(Phase::Building)
-                    .skipped_when(NO_BUILD)
-                    .on_each_server(),
-            )
-            .step(
-                job("pull_images", "Pull")
-                    .keeps("an image nobody runs is pruned")
-                    .phase(Phase::Building)
-                    .skipped_when(NO_PULL)
-                    .on_each_server(),
-            )
-            .step(
-                call("create_volumes", "Volume")
-                    .keeps("volumes are never deleted by a release")
-                    .phase(Phase::Deploying)
-                    .on_each_server(),
-            ),
-    )
-}
-
-/// New containers beside the old ones, the route switched when they are healthy, the old ones drained.
-fn switched(pipeline: Pipeline) -> Pipeline {
-    pipeline
-        .step(
-            job("start_containers", "Start")
-                .undo("remove_new_containers")
-                .phase(Phase::Deploying)
-                .on_each_server(),
-        )
-        .step(
-            job("await_health", "Health")
-                .reads()
-                .phase(Phase::Deploying)
-                .on_each_server(),
-        )
-        .commit(
-            call("switch_route", "Network")
-                .undo("switch_back_route")
-                .phase(Phase::Network)
-                .on_each_server(),
-        )
-        .tidy(
-            job("drain_old_containers", "Finalize")
-                .keeps("what was replaced is gone for good")
-                .phase(Phase::Finalizing)
-                .on_each_server(),
-        )
-}
-
-fn rollback() -> Pipeline {
-    switched(
-        Pipeline::named("rollback", "Rollback")
-            .writes(Environment)
-            .starts_with(&["environment_id"])
-            .step(
-                call("check_images", "Check images")
-                    .reads()
-                    .phase(Phase::Starting)
-                    .on_each_server(),
-            ),
-    )
-}
-
-fn promote() -> Pipeline {
-    switched(
-        Pipeline::named("promote", "Promote")
-            .reads(Environment)
-            .writes(Environment)
-            .starts_with(&["environment_id"])
-            .step(
-                job("carry_images", "Carry images")
-                    .keeps("an image nobody runs is pruned")
-                    .phase(Phase::Building)
-                    .on_each_server(),
-            ),
-    )
-}
-
-fn one(name: &'static str, title: &'static str, step: &'static str) -> Pipeline {
-    Pipeline::named(name, title)
-        .writes(Environment)
-        .starts_with(&["environment_id"])
-        .commit(
-            job(step, title)
-                .keeps("its opposite is an operation of its own")
-                .on_each_server(),
-        )
 }
 
 #[cfg(test)]

@@ -103,7 +103,10 @@ impl Records {
                 }
             }
         }
-        writes.extend(self.target_writes(deployment, change.target)?);
+        match self.target_writes(deployment, change.target).await? {
+            Some(target) => writes.extend(target),
+            None => return Ok(Applied::No),
+        }
         if let Some(audit) = audit {
             writes.push(self.put_new(audit.item(team)?)?);
         }
@@ -258,43 +261,39 @@ impl Records {
         Err(RecordsError::Contended.into())
     }
 
-    fn target_writes(
+    /// None when what was read of the target changed meanwhile.
+    async fn target_writes(
         &self,
         deployment: &Deployment,
         effect: TargetEffect,
-    ) -> Result<Vec<Write>, RecordsError> {
+    ) -> Result<Option<Vec<Write>>, RecordsError> {
         let team = deployment.team_id;
+        let id = &deployment.target.id;
         let at = match deployment.target.kind {
-            TargetKind::Server => deployment
-                .target
-                .id
-                .parse()
-                .ok()
-                .map(|id| keys::server(team, id)),
-            TargetKind::Site => deployment
-                .target
-                .id
-                .parse()
-                .ok()
-                .map(|id| keys::site(team, id)),
-            TargetKind::Environment => None,
+            TargetKind::Server => id.parse().ok().map(|id| keys::server(team, id)),
+            TargetKind::Site => id.parse().ok().map(|id| keys::site(team, id)),
+            TargetKind::Environment => id.parse().ok().map(|id| keys::environment(team, id)),
         };
-        let Some(at) = at else { return Ok(Vec::new()) };
+        let Some(at) = at else {
+            return Ok(Some(Vec::new()));
+        };
         match effect {
-            TargetEffect::None => Ok(Vec::new()),
-            TargetEffect::Activate => Ok(vec![self.update(
+            TargetEffect::None => Ok(Some(Vec::new())),
+            TargetEffect::Activate => Ok(Some(vec![self.update(
                 at,
                 "SET #status = :active",
                 "attribute_exists(pk)",
                 vec![(":active", s("active"))],
-            )?]),
+            )?])),
             TargetEffect::Remove => {
                 let mut writes = vec![self.delete(at)?];
                 for claim in &deployment.claims {
                     writes.push(self.delete(keys::claim(team, claim))?);
                 }
-                Ok(writes)
+                Ok(Some(writes))
             }
+            TargetEffect::Commit(what) => self.commit_writes(deployment, what).await,
+            TargetEffect::ReleaseFailed => Ok(Some(vec![self.release_failed(deployment)?])),
         }
     }
 }

@@ -17,15 +17,15 @@ pub struct JobKey<'a> {
     pub team: TeamId,
     /// Its deployment.
     pub deployment: DeploymentId,
-    /// The step.
-    pub step: &'a str,
+    /// Its name: the step's, with the server's when each has one.
+    pub job: &'a str,
     /// The job's fence.
     pub fence: u64,
 }
 
 impl JobKey<'_> {
     fn key(&self) -> keys::Key {
-        keys::job(self.team, self.deployment, self.step)
+        keys::job(self.team, self.deployment, self.job)
     }
 }
 
@@ -37,7 +37,7 @@ impl Records {
         deployment: DeploymentId,
         job: &Job,
     ) -> Result<bool, RecordsError> {
-        let stored = item(keys::job(team, deployment, &job.step), job)?;
+        let stored = item(keys::job(team, deployment, &job.name()), job)?;
         let put = self
             .client
             .put_item()
@@ -107,7 +107,7 @@ impl Records {
         bytes: u64,
     ) -> Result<bool, RecordsError> {
         for chunk in chunks {
-            let at = keys::log_chunk(of.team, of.deployment, of.step, of.fence, chunk.first);
+            let at = keys::log_chunk(of.team, of.deployment, of.job, of.fence, chunk.first);
             let put = self
                 .client
                 .put_item()

@@ -8,7 +8,10 @@
 //! | frozen input | same | `INPUT` | its deployment |
 //! | step | same | `STEP#003#attach_domain` | its deployment, in order |
 //! | undo | same | `UNDO#996#detach_domain` | its deployment, in order, behind the steps |
-//! | job of a step | same | `JOB#archive_files` | its deployment; the callback |
+//! | job of a step | same | `JOB#archive_files`, `JOB#build_image@server` | its deployment; the callback |
+//! | what a release froze | `TEAM#t#FROZEN#id` | `FROZEN` | its deployment's later steps; a rollback; people |
+//! | what was seen of an environment | `TEAM#t#OBSERVED#id` | `SERVER#id` | its environment |
+//! | an environment's values | `TEAM#t#VALUES#id` | `VERSION#0000000003` | its environment; deployments of it |
 //! | lines of a job's log | `TEAM#t#LOG#id` | `LOG#archive_files#0000000007#000000000120` | one step's log, in order; expires |
 //! | backup | `TEAM#t#BACKUPS#site id` | its ULID | its site's list, newest first; its id |
 //! | backup configuration | `TEAM#t#BACKUP_CONFIGURATIONS#site id` | `CONFIGURATION#id` | its site's list; its id |
@@ -17,6 +20,7 @@
 //! | claim (a name, a domain) | `TEAM#t#CLAIM#domain:…` | `CLAIM` | creation, settle |
 //! | idempotency key | `TEAM#t#IDEMPOTENCY#key` | `IDEMPOTENCY` | creation; expires |
 //! | server, site | `TEAM#t` | `SERVER#id`, `SITE#id` | its id; the team's list by prefix |
+//! | project, service, environment | `TEAM#t` | `PROJECT#id`, `SERVICE#id`, `ENVIRONMENT#id` | its id; the team's list by prefix |
 //! | token of a team | `TEAM#t` | `TOKEN#id` | the team's list by prefix |
 //! | token by hash | `TOKEN#hash` | `TOKEN` | every request |
 //! | live ticket | `TICKET#hash` | `TICKET` | a connection that opens; expires |
@@ -39,8 +43,8 @@
 //! The indexes hold keys only: writing a deployment again does not write them again, and a page is one query and one batch read.
 
 use domain::{
-    BackupConfigurationId, BackupId, DeploymentId, LockKey, SecretId, ServerId, SiteId, StepKind,
-    TeamId, TokenId, WebhookEndpointId,
+    BackupConfigurationId, BackupId, DeploymentId, EnvironmentId, LockKey, ProjectId, SecretId,
+    ServerId, ServiceId, SiteId, StepKind, TeamId, TokenId, WebhookEndpointId,
 };
 
 /// Partition and sort key.
@@ -70,9 +74,25 @@ pub fn step(team: TeamId, id: DeploymentId, kind: StepKind, order: u32, name: &s
         format!("{word}#{order:03}#{name}"),
     )
 }
-/// Of a step's job.
-pub fn job(team: TeamId, id: DeploymentId, step: &str) -> Key {
-    (deployment_partition(team, id), format!("JOB#{step}"))
+/// Of a step's job, by its name.
+pub fn job(team: TeamId, id: DeploymentId, job: &str) -> Key {
+    (deployment_partition(team, id), format!("JOB#{job}"))
+}
+/// Of what a release froze. Apart, because steps read their deployment's partition and it may weigh much.
+pub fn frozen(team: TeamId, id: DeploymentId) -> Key {
+    (format!("TEAM#{team}#FROZEN#{id}"), "FROZEN".to_string())
+}
+/// Of what was last seen of an environment, on each server.
+pub fn observed(team: TeamId, id: EnvironmentId) -> String {
+    format!("TEAM#{team}#OBSERVED#{id}")
+}
+/// Of an environment's values.
+pub fn values(team: TeamId, id: EnvironmentId) -> String {
+    format!("TEAM#{team}#VALUES#{id}")
+}
+/// Of one version of an environment's values.
+pub fn values_version(team: TeamId, id: EnvironmentId, version: u64) -> Key {
+    (values(team, id), format!("VERSION#{version:010}"))
 }
 /// Of what a deployment's jobs logged.
 pub fn logs(team: TeamId, id: DeploymentId) -> String {
@@ -134,6 +154,18 @@ pub fn server(team_id: TeamId, id: ServerId) -> Key {
 /// Of a site.
 pub fn site(team_id: TeamId, id: SiteId) -> Key {
     (team(team_id), format!("SITE#{id}"))
+}
+/// Of a project.
+pub fn project(team_id: TeamId, id: ProjectId) -> Key {
+    (team(team_id), format!("PROJECT#{id}"))
+}
+/// Of a service.
+pub fn service(team_id: TeamId, id: ServiceId) -> Key {
+    (team(team_id), format!("SERVICE#{id}"))
+}
+/// Of an environment.
+pub fn environment(team_id: TeamId, id: EnvironmentId) -> Key {
+    (team(team_id), format!("ENVIRONMENT#{id}"))
 }
 /// Of a token in its team.
 pub fn token(team_id: TeamId, id: TokenId) -> Key {

@@ -15,8 +15,8 @@ pub const LOG_CHUNK_LINES: u64 = 256;
 /// Lines of a job's log that were sent together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogChunk {
-    /// The step.
-    pub step: String,
+    /// Of which job.
+    pub job: String,
     /// The job's fence.
     pub fence: u64,
     /// The first line's number.
@@ -78,17 +78,17 @@ impl StepLogLine {
 }
 
 impl Records {
-    /// Lines of a step's log from here on; about so many, and none only when there are no more.
+    /// Lines of a job's log from here on; about so many, and none only when there are no more.
     pub async fn log_lines(
         &self,
         team: TeamId,
         deployment: DeploymentId,
-        step: &str,
+        job: &str,
         from: LogPosition,
         about: usize,
     ) -> Result<Vec<StepLogLine>, RecordsError> {
         let begin = from.number.saturating_sub(LOG_CHUNK_LINES);
-        let (partition, begin) = keys::log_chunk(team, deployment, step, from.fence, begin);
+        let (partition, begin) = keys::log_chunk(team, deployment, job, from.fence, begin);
         let mut pages = self
             .client
             .query()
@@ -96,7 +96,7 @@ impl Records {
             .key_condition_expression("pk = :partition AND sk BETWEEN :begin AND :end")
             .expression_attribute_values(":partition", s(partition))
             .expression_attribute_values(":begin", s(begin))
-            .expression_attribute_values(":end", s(format!("LOG#{step}#~")))
+            .expression_attribute_values(":end", s(format!("LOG#{job}#~")))
             .into_paginator()
             .page_size(20)
             .items()

@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use backups::Store;
 use chrono::DateTime;
 use contract::{LogLineView, Page};
-use domain::{DeploymentId, Scope, Settlement};
+use domain::{DeploymentId, Scope, ServerId, Settlement};
 use kit::Cloud;
 use records::{LogPosition, StepLogLine};
 use serde::Deserialize;
@@ -29,6 +29,8 @@ pub fn routes() -> OpenApiRouter<Cloud> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Listed {
+    /// Of a step that is done on several servers: on which; absent for the first.
+    server_id: Option<String>,
     /// From the page before: a page without one was the last.
     cursor: Option<String>,
     /// 1 to 100 lines, and more when they were sent together.
@@ -87,13 +89,26 @@ async fn step_log(
     let of_step = snapshot
         .step(&step)
         .ok_or_else(|| ApiError::not_found("step"))?;
-    let joined = snapshot.job(&step).and_then(|job| job.log_key.as_deref());
+    let asked = listed.server_id.map(|id| id.parse::<ServerId>());
+    let asked = asked
+        .transpose()
+        .map_err(|_| ApiError::not_found("server"))?;
+    let mut servers = of_step.servers.iter().map(|row| row.id);
+    let server = match asked {
+        None => servers.next(),
+        Some(asked) if servers.any(|id| id == asked) => Some(asked),
+        Some(_) => return Err(ApiError::not_found("server")),
+    };
+    let job = domain::job_name(&step, server);
+    let joined = snapshot
+        .job(&step, server)
+        .and_then(|job| job.log_key.as_deref());
     let (lines, next) = match joined {
         Some(key) => from_object(&cloud, key, cursor, limit).await?,
         None => {
             let lines = cloud
                 .records
-                .log_lines(caller.team, id, &step, cursor.next, limit)
+                .log_lines(caller.team, id, &job, cursor.next, limit)
                 .await?;
             let next = lines.last().map_or(cursor.next, StepLogLine::next);
             (lines, Cursor { next, offset: 0 })

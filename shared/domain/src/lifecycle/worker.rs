@@ -205,6 +205,11 @@ pub fn finish(
     if forward && deployment.status == DeploymentStatus::Cancelled {
         set_step(&mut step, StepStatus::Failed)?;
         step.error = deployment.error.clone();
+        for row in &mut step.servers {
+            if row.status == StepStatus::Failed {
+                row.error = deployment.error.clone();
+            }
+        }
         return Ok(Change {
             deployment,
             steps: vec![step],

@@ -3,5 +3,6 @@
 pub mod backup;
 pub mod database;
 pub mod domain;
+pub mod release;
 pub mod server;
 pub mod site;
