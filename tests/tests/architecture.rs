@@ -63,6 +63,7 @@ const ARROWS: [(&str, &[&str]); 29] = [
             "pipelines",
             "protocol",
             "records",
+            "releases",
             "sites",
         ],
     ),
@@ -81,7 +82,7 @@ const ARROWS: [(&str, &[&str]); 29] = [
     ("e2e", &["records", "xtask"]),
     ("fuzz", &[]),
     ("sample-app", &[]),
-    ("releases", &[]),
+    ("releases", &["domain", "pipelines", "protocol"]),
     ("backups", &["domain", "kit", "pipelines", "protocol"]),
 ];
 

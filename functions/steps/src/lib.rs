@@ -2,6 +2,8 @@
 //!
 //! Promise: one type per shape; a step names what it reads.
 
+pub mod release;
+
 use domain::{BackupPlan, JobObject, JobOrder, ServerId, SiteId, StepError};
 use kit::step::Nothing;
 use kit::{At, Done};

@@ -5,7 +5,8 @@
 use crate::{At, Cloud, Done, Step};
 use domain::lifecycle::{self, Begin, Change, End, Snapshot, Together, Worker};
 use domain::{
-    DeploymentId, Failure, Progress, ServerId, StepError, StepServer, StepStatus, TeamId, Time,
+    DeploymentId, Failure, Progress, ServerId, StepError, StepKind, StepServer, StepStatus, TeamId,
+    Time,
 };
 use records::Applied;
 use serde::Deserialize;
@@ -275,9 +276,15 @@ impl Held {
     /// What its servers come to together, and what each gave.
     pub(crate) async fn together(&self) -> (Together, BTreeMap<String, serde_json::Value>) {
         let state = self.state.lock().await;
-        let quorum = crate::job::quorum(&state.snapshot);
-        let rows = state.snapshot.step(&self.name).map(|step| &step.servers);
-        let rows = rows.map(Vec::as_slice).unwrap_or_default();
+        let step = state.snapshot.step(&self.name);
+        let rows = step.map(|step| step.servers.as_slice()).unwrap_or_default();
+        // What was begun on a server is taken back there: an undo has no quorum.
+        let undo = step.is_some_and(|step| step.kind == StepKind::Undo);
+        let quorum = if undo {
+            rows.len()
+        } else {
+            crate::job::quorum(&state.snapshot)
+        };
         (lifecycle::together(rows, quorum), lifecycle::gives(rows))
     }
 

@@ -4,9 +4,13 @@
 
 use crate::Cloud;
 use crate::handler::Held;
-use domain::{DeploymentId, DeploymentStatus, LockKey, Progress, StepError, TeamId};
+use domain::lifecycle::{End, Together};
+use domain::{
+    DeploymentId, DeploymentStatus, LockKey, Progress, ServerId, StepError, StepServer, TeamId,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::future::Future;
 
 /// One step of pipelines: its work and its undo.
@@ -105,6 +109,21 @@ impl At {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The servers that the step is at work on now: those that fell out and those that are done are left out.
+    pub async fn servers(&self) -> Vec<StepServer> {
+        self.held.servers().await
+    }
+
+    /// How it ended on one of them.
+    pub async fn ended_on(&self, server: ServerId, end: &End) -> Result<(), StepError> {
+        self.held.ended_on(&self.cloud, server, end).await
+    }
+
+    /// What its servers come to together, and by its name for each server what that gave.
+    pub async fn together(&self) -> (Together, BTreeMap<String, serde_json::Value>) {
+        self.held.together().await
     }
 
     /// Say it in words.

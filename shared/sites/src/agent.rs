@@ -104,7 +104,15 @@ impl Host {
     /// One typed call.
     pub async fn call<R: DeserializeOwned>(&self, call: Call) -> Result<R, StepError> {
         let deadline_seconds = u32::try_from(CALL_WITHIN.as_secs()).unwrap_or(u32::MAX);
-        let reads = matches!(call, Call::Version | Call::Facts | Call::SiteProbe(_));
+        let reads = matches!(
+            call,
+            Call::Version
+                | Call::Facts
+                | Call::SiteProbe(_)
+                | Call::SourceResolve(_)
+                | Call::ImagesCheck(_)
+                | Call::EnvironmentObserve(_)
+        );
         let request = Request {
             version: PROTOCOL_VERSION,
             deadline_seconds,

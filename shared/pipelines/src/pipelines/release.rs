@@ -3,7 +3,7 @@
 //! Ends with the new release live, or with the old one as it was; no request to a routed service fails on the way.
 
 use crate::steps::release;
-use crate::{Pipeline, SkipRule};
+use crate::{Pipeline, SkipRule, Step};
 use domain::TargetKind::Environment;
 use domain::{OnCommit, Phase};
 use serde_json::Value;
@@ -125,6 +125,14 @@ pub fn promote() -> Pipeline {
     switched(pipeline)
 }
 
+/// The observed view, taken at the end.
+fn seen() -> Step {
+    release::OBSERVE_CONTAINERS
+        .reads()
+        .titled("Observed view")
+        .on_each_server()
+}
+
 /// New containers beside the old ones, the route switched when they are ready, the old ones drained.
 fn switched(pipeline: Pipeline) -> Pipeline {
     pipeline
@@ -158,7 +166,7 @@ fn switched(pipeline: Pipeline) -> Pipeline {
                 .phase(Phase::Finalizing)
                 .on_each_server(),
         )
-        .tidy(release::RECORD_OBSERVED.keeps("what was seen is history"))
+        .tidy(seen())
 }
 
 /// Stop an environment's containers; its volumes, images and routes stay, and the routes say that it is stopped.
@@ -170,7 +178,7 @@ pub fn stop_environment() -> Pipeline {
                 .keeps("starting them is an operation of its own")
                 .on_each_server(),
         )
-        .tidy(release::RECORD_OBSERVED.keeps("what was seen is history"))
+        .tidy(seen())
 }
 
 /// Start a stopped environment's containers again.
@@ -182,7 +190,7 @@ pub fn start_environment() -> Pipeline {
                 .keeps("stopping them is an operation of its own")
                 .on_each_server(),
         )
-        .tidy(release::RECORD_OBSERVED.keeps("what was seen is history"))
+        .tidy(seen())
 }
 
 /// Restart an environment's containers.
@@ -193,7 +201,7 @@ pub fn restart_environment() -> Pipeline {
                 .keeps("a container that runs again is as it was")
                 .on_each_server(),
         )
-        .tidy(release::RECORD_OBSERVED.keeps("what was seen is history"))
+        .tidy(seen())
 }
 
 /// Look at what of an environment runs, and what is not as its release has it.

@@ -1,6 +1,6 @@
 //! Steps that release containers.
 
-use crate::Permission::{Archives, ReadSecrets};
+use crate::Permission::ReadSecrets;
 use crate::StepDefinition;
 
 const ENVIRONMENT: &[&str] = &["environment_id"];
@@ -16,19 +16,16 @@ pub const DISCARD: &str = "discard_release";
 /// The source, in a checkout of its own on each server.
 pub const FETCH_SOURCE: StepDefinition = StepDefinition::job("fetch_source", "Clone")
     .needs(ENVIRONMENT)
-    .gives(&["source_fetched"])
     .may(&[ReadSecrets]);
 
 /// Its image.
 pub const BUILD_IMAGE: StepDefinition = StepDefinition::job("build_image", "Build")
     .needs(ENVIRONMENT)
-    .gives(&["image_built"])
     .may(&[ReadSecrets]);
 
 /// The images that registries have.
 pub const PULL_IMAGES: StepDefinition = StepDefinition::job("pull_images", "Pull")
     .needs(ENVIRONMENT)
-    .gives(&["images_pulled"])
     .may(&[ReadSecrets]);
 
 /// Are the images of the release that is gone back to still there?
@@ -40,7 +37,7 @@ pub const CHECK_IMAGES: StepDefinition = StepDefinition::inline("check_images", 
 pub const SAVE_IMAGES: StepDefinition = StepDefinition::job("save_images", "Save images")
     .needs(&["environment_id", "server_id"])
     .gives(&["images_saved"])
-    .may(&[ReadSecrets, Archives]);
+    .may(&[ReadSecrets]);
 
 /// And out of it, on each server.
 pub const LOAD_IMAGES: StepDefinition = StepDefinition::job("load_images", "Load images")
@@ -55,7 +52,6 @@ pub const CREATE_VOLUMES: StepDefinition = StepDefinition::inline("create_volume
 /// New containers beside the old ones.
 pub const START_CONTAINERS: StepDefinition = StepDefinition::job("start_containers", "Start")
     .needs(ENVIRONMENT)
-    .gives(&["containers_started"])
     .may(&[ReadSecrets]);
 
 /// The opposite.
@@ -64,7 +60,6 @@ pub const REMOVE_CONTAINERS: &str = "remove_containers";
 /// Until all are ready; those that cannot stand beside their old ones are replaced here.
 pub const AWAIT_HEALTH: StepDefinition = StepDefinition::job("await_health", "Health")
     .needs(ENVIRONMENT)
-    .gives(&["health_seen"])
     .may(&[ReadSecrets]);
 
 /// The opposite: those are as in the release before.
@@ -73,7 +68,6 @@ pub const RESTORE_SERVICES: &str = "restore_services";
 /// The routes lead to the new containers.
 pub const SWITCH_ROUTE: StepDefinition = StepDefinition::inline("switch_route", "Network")
     .needs(ENVIRONMENT)
-    .gives(&["route_switched"])
     .may(&[ReadSecrets]);
 
 /// The opposite.
@@ -82,12 +76,7 @@ pub const SWITCH_ROUTE_BACK: &str = "switch_route_back";
 /// The old containers are drained and go.
 pub const FINISH_RELEASE: StepDefinition = StepDefinition::job("finish_release", "Finalize")
     .needs(ENVIRONMENT)
-    .gives(&["release_finished"])
     .may(&[ReadSecrets]);
-
-/// What was seen at the end, for people.
-pub const RECORD_OBSERVED: StepDefinition =
-    StepDefinition::inline("record_observed", "Observed view").needs(ENVIRONMENT);
 
 /// Look at what runs.
 pub const OBSERVE_CONTAINERS: StepDefinition =
@@ -98,17 +87,14 @@ pub const OBSERVE_CONTAINERS: StepDefinition =
 /// All containers stop.
 pub const STOP_CONTAINERS: StepDefinition = StepDefinition::job("stop_containers", "Stop")
     .needs(ENVIRONMENT)
-    .gives(&["containers_stopped"])
     .may(&[ReadSecrets]);
 
 /// They run again.
 pub const START_AGAIN: StepDefinition = StepDefinition::job("start_again", "Start again")
     .needs(ENVIRONMENT)
-    .gives(&["containers_started_again"])
     .may(&[ReadSecrets]);
 
 /// One after the other.
 pub const RESTART_CONTAINERS: StepDefinition = StepDefinition::job("restart_containers", "Restart")
     .needs(ENVIRONMENT)
-    .gives(&["containers_restarted"])
     .may(&[ReadSecrets]);

@@ -1,0 +1,33 @@
+//! Stop an environment's containers.
+//!
+//! Safe to repeat: what stands still is found so.
+
+use domain::StepError;
+use kit::step::Nothing;
+use kit::{At, Done, Step};
+use pipelines::steps::release;
+use protocol::job::Work;
+use sites::Hosts;
+use steps::release::{EnvironmentNeeds, hand_name_over};
+
+struct StopContainers {
+    hosts: Hosts,
+}
+
+impl Step for StopContainers {
+    const NAME: &'static str = release::STOP_CONTAINERS.name;
+    type Needs = EnvironmentNeeds;
+    type Gives = Nothing;
+
+    async fn run(&self, at: &At, _: EnvironmentNeeds) -> Result<Done<Nothing>, StepError> {
+        hand_name_over(&self.hosts, at, Work::StopEnvironment).await
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> kit::Exit {
+    kit::serve(|cloud| StopContainers {
+        hosts: Hosts::new(cloud),
+    })
+    .await
+}
