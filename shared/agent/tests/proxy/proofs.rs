@@ -263,11 +263,11 @@ fn refused(paths: &Paths) {
     let (mut client, mut lost) = (Client::default(), 0);
     let body = vec![b'x'; LARGE_BODY_BYTES];
     let begin = Instant::now();
-    for number in 0..1000 {
+    for number in 0..1000_u32 {
         let id = format!("refused-{number}");
         let asked = Asked {
             id: &id,
-            body: (number % 2 == 0).then_some(&body),
+            body: number.is_multiple_of(2).then_some(&body),
             ..Asked::get("shop.test", "/")
         };
         let answer = client.ask(&asked).expect("answered");
@@ -368,7 +368,11 @@ fn swapped(paths: &Paths) {
         &[way("shop.test", None, Tls::Off, &[&current])],
     )
     .expect("set");
-    let (stop, asked, again) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let (stop, asked, again) = (
+        AtomicBool::new(false),
+        AtomicU64::new(0),
+        Mutex::new(Vec::new()),
+    );
     let failed = Mutex::new(Vec::new());
     let mut longest = Duration::ZERO;
     thread::scope(|scope| {
@@ -393,16 +397,22 @@ fn swapped(paths: &Paths) {
         }
         stop.store(true, Ordering::SeqCst);
     });
-    let (asked, again) = (asked.into_inner(), again.into_inner());
+    let (asked, again) = (asked.into_inner(), again.into_inner().expect("free"));
     let failed = failed.into_inner().expect("free");
     let done = done.lock().expect("free");
-    let twice = done.values().filter(|times| **times != 1).count();
+    let twice = done.iter().filter(|(_, times)| **times != 1);
+    let (asked_twice, passed_twice): (Vec<_>, Vec<_>) =
+        twice.map(|(id, _)| id).partition(|id| again.contains(id));
     println!(
-        "  {asked} requests, {SWAPS} swaps, {} failed, {twice} done twice, {again} asked again because their kept connection was closed unused; drained within {longest:.1?}",
-        failed.len()
+        "  {asked} requests, {SWAPS} swaps, {} failed; asked again because a kept connection was closed: {}, {} of them had been done; drained within {longest:.1?}",
+        failed.len(),
+        again.len(),
+        asked_twice.len(),
     );
     assert_eq!(failed, Vec::<String>::new());
-    assert_eq!((twice, done.len() as u64), (0, asked));
+    // Go may close a connection as idle on which it has just read a request. Nothing else is ever done twice.
+    assert_eq!(passed_twice, Vec::<&String>::new());
+    assert_eq!(done.len() as u64, asked);
     assert!(asked >= REQUESTS);
 }
 
@@ -411,7 +421,7 @@ fn load(
     client: u32,
     stop: &AtomicBool,
     asked: &AtomicU64,
-    again: &AtomicU64,
+    again: &Mutex<Vec<String>>,
     failed: &Mutex<Vec<String>>,
 ) {
     let body = vec![b'x'; LARGE_BODY_BYTES];
@@ -431,7 +441,7 @@ fn load(
             ..Asked::get("shop.test", "/")
         };
         let length = asking.body.map_or(0, <[u8]>::len);
-        let answer = if client % 2 == 0 {
+        let answer = if client.is_multiple_of(2) {
             kept.ask(&asking)
         } else {
             ask_once(&asking)
@@ -447,5 +457,5 @@ fn load(
                 .push(format!("{id}: {answer:?}"));
         }
     }
-    again.fetch_add(u64::from(kept.asked_again), Ordering::SeqCst);
+    again.lock().expect("free").append(&mut kept.asked_again);
 }
