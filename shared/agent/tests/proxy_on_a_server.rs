@@ -13,6 +13,8 @@
 mod client;
 #[path = "proxy/lab.rs"]
 mod lab;
+#[path = "proxy/load.rs"]
+mod load;
 #[path = "proxy/proofs.rs"]
 mod proofs;
 #[path = "proxy/service.rs"]

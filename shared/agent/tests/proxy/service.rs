@@ -273,4 +273,9 @@ fn removed(paths: &Paths) {
     }
     assert_eq!(said(&["ss", "-Hltn", "sport = :80 or sport = :443"]), "");
     assert_eq!(proxy::missing(paths), Vec::<String>::new());
+    said(&["systemctl", "stop", "docker.socket", "docker"]);
+    assert_eq!(
+        proxy::missing(paths),
+        ["the container engine does not answer: systemctl status docker"]
+    );
 }
