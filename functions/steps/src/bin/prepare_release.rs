@@ -3,7 +3,7 @@
 //! Safe to repeat: what was frozen stays frozen, and the servers keep the same again.
 
 use domain::release::{FrozenRelease, Source};
-use domain::{StepError, StepServer};
+use domain::{ServerId, StepError, StepServer};
 use kit::{At, Done, Step};
 use pipelines::inputs::Release;
 use pipelines::steps::release;
@@ -28,6 +28,13 @@ struct Common {
     again: Option<FrozenRelease>,
     values: BTreeMap<String, String>,
     registries: Vec<protocol::release::RegistryLogin>,
+}
+
+/// What the first server made of it.
+struct First {
+    server: ServerId,
+    frozen: FrozenRelease,
+    plan: ReleasePlan,
 }
 
 impl PrepareRelease {
@@ -103,12 +110,7 @@ impl PrepareRelease {
     }
 
     /// On one server, and what it made of it is frozen.
-    async fn freeze(
-        &self,
-        at: &At,
-        common: &Common,
-        row: &StepServer,
-    ) -> Result<FrozenRelease, StepError> {
+    async fn freeze(&self, at: &At, common: &Common, row: &StepServer) -> Result<First, StepError> {
         let commit = self.commit(at, common, row).await?;
         let (asked, plan) = self.prepared(at, common, row, BTreeMap::new()).await?;
         let frozen = releases::frozen(&common.input, &asked, &plan, commit);
@@ -158,15 +160,17 @@ impl Step for PrepareRelease {
     ) -> Result<Done<BTreeMap<String, Value>>, StepError> {
         let common = &self.common(at, &needs).await?;
         // The first server that can pins the images; the others run the very same.
-        let first: &OnceCell<FrozenRelease> = &OnceCell::new();
+        let first: &OnceCell<First> = &OnceCell::new();
         on_each(at, |row| async move {
-            let frozen = first
+            let first = first
                 .get_or_try_init(|| self.freeze(at, common, &row))
                 .await?;
-            let (_, plan) = self
-                .prepared(at, common, &row, frozen.images.clone())
-                .await?;
-            Ok(told(&plan, frozen))
+            if first.server == row.id {
+                return Ok(told(&first.plan, &first.frozen));
+            }
+            let pinned = first.frozen.images.clone();
+            let (_, plan) = self.prepared(at, common, &row, pinned).await?;
+            Ok(told(&plan, &first.frozen))
         })
         .await
     }
