@@ -162,16 +162,22 @@ fn templates_are_filled_as_compose_itself_fills_them() {
             ours.map(|one| value(&one.model)),
             theirs.map(|one| value(&one)),
         );
-        if ours.is_some() && theirs.is_some() {
+        // Ours fills in a few that Compose refuses, such as defaults of several lines, and never another value.
+        if theirs.is_some() {
             both += 1;
             right += usize::from(ours == theirs);
-        }
-        if ours != theirs {
-            println!("{text:?}: ours {ours:?}, Compose {theirs:?}");
+            if ours != theirs {
+                assert!(
+                    ours.is_none(),
+                    "{text:?}: ours {ours:?}, Compose {theirs:?}"
+                );
+                println!("{text:?}: ours {ours:?}, Compose {theirs:?}");
+            }
         }
     }
     println!("{right} of {both}");
-    assert!(both > 60 && right == both, "{right} of {both}");
+    // A brace that closes only behind a doubled $ is one that Compose finds and we refuse.
+    assert!(both > 100 && both - right < 3, "{right} of {both}");
 }
 
 #[test]
@@ -403,7 +409,7 @@ fn complaints_are_ours_and_hold_no_value() {
         ),
         (
             "image: a, command: '${'",
-            "services.web.command: a $ begins no variable",
+            "services.web.command: a ${ begins no variable",
         ),
         (
             "image: a, volumes: [{type: volume, source: $X, target: /a}]",

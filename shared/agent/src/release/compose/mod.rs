@@ -153,7 +153,7 @@ fn tell_problems(problems: &[template::Problem], wanted: &BTreeSet<String>) -> R
             Some(name) => demanded.insert(name.as_str()),
             None => {
                 return Err(yaml::invalid(format!(
-                    "{}: a $ begins no variable. Write $$ for a $ that is meant as it stands.",
+                    "{}: a ${{ begins no variable. Write $${{ for one that is meant as it stands.",
                     problem.path.join(".")
                 )));
             }

@@ -52,10 +52,12 @@ fn parse(text: &str, depth: usize) -> Option<Vec<Part>> {
             let end = closing(after)?;
             parts.push(braced(&after[..end], depth)?);
             rest = &after[end + 1..];
-        } else {
-            let name = name(rest)?;
+        } else if let Some(name) = name(rest) {
             parts.push(Part::Variable(name.to_string(), None));
             rest = &rest[name.len()..];
+        } else {
+            // Compose lets it stand: `^/a$`, `$(pwd)`.
+            parts.push(Part::Text("$".into()));
         }
     }
     if !rest.is_empty() {
@@ -339,6 +341,11 @@ mod tests {
             ("${B:-$$}", "$"),
             ("${COMPOSE_PROJECT_NAME}_x", "shop_x"),
             ("}{", "}{"),
+            ("$ a$ ^/b$ $1 $(pwd) $-$", "$ a$ ^/b$ $1 $(pwd) $-$"),
+            ("${B:-a$}b", "a$b"),
+            ("${B:-$$${A}}", "$a"),
+            ("${A:-$${B}}z", "az"),
+            ("${B:-{\"x\":1}}", "{\"x\":1}"),
         ] {
             assert_eq!(filled(text).as_deref(), Ok(wanted), "{text}");
         }
@@ -347,9 +354,6 @@ mod tests {
     #[test]
     fn what_is_no_template_is_refused() {
         for text in [
-            "$",
-            "a$",
-            "$1",
             "${",
             "${}",
             "${A",
@@ -358,9 +362,9 @@ mod tests {
             "${A:x}",
             "${A/x/y}",
             "${A b}",
-            "$(A)",
-            "$-",
+            "${A.b}",
             "${B:-${}}",
+            "$ ${A",
         ] {
             assert_eq!(filled(text), Err(None), "{text}");
         }
