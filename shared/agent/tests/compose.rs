@@ -10,6 +10,8 @@
     reason = "it is told by the environment which Compose to use"
 )]
 
+#[path = "compose/complaints.rs"]
+mod complaints;
 #[path = "compose/confined.rs"]
 mod confined;
 #[path = "compose/forms.rs"]
