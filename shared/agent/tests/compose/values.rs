@@ -149,7 +149,7 @@ fn templates_are_filled_as_compose_itself_fills_them() {
         usize::try_from(seed >> 33).expect("31 bits") % below
     };
     let (mut right, mut both) = (0, 0);
-    for _ in 0..300 {
+    for _ in 0..150 {
         let text: String = (0..=next(6)).map(|_| pieces[next(pieces.len())]).collect();
         let file =
             json!({"services": {"web": {"image": "a", "environment": {"X": text}}}}).to_string();
@@ -177,7 +177,7 @@ fn templates_are_filled_as_compose_itself_fills_them() {
     }
     println!("{right} of {both}");
     // A brace that closes only behind a doubled $ is one that Compose finds and we refuse.
-    assert!(both > 100 && both - right < 3, "{right} of {both}");
+    assert!(both > 50 && both - right < 3, "{right} of {both}");
 }
 
 #[test]
