@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
-use xtask::lab::{Lab, Server};
+use xtask::lab::{Kind, Lab, Server};
 
 /// A deployment on a machine with two busy cores ends well within this.
 const SETTLED_WITHIN: Duration = Duration::from_secs(180);
@@ -191,32 +191,41 @@ impl Stack {
 
     /// The id of the lab's server, registered if it is not yet.
     pub async fn registered(&self) -> String {
+        self.registered_server(self.server()).await
+    }
+
+    /// The id of one of the lab's servers, registered if it is not yet.
+    pub async fn registered_server(&self, server: &Server) -> String {
         let known = self.get("/v1/servers").await.body;
-        if let Some(server) = known["items"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|server| {
-                server["status"] == "active" && server["host"] == self.server().address.as_str()
-            })
-        {
-            return server["id"].as_str().expect("an id").to_string();
+        let mut known = known["items"].as_array().into_iter().flatten();
+        let same = |known: &&Value| {
+            known["status"] == "active" && known["host"] == server.address.as_str()
+        };
+        if let Some(known) = known.find(same) {
+            return known["id"].as_str().expect("an id").to_string();
         }
-        let created = self.post("/v1/servers", self.server_create("web1")).await;
-        assert_eq!(created.status, 201, "{:#}", created.body);
-        let ended = self
-            .ended(created.body["deployment"]["id"].as_str().expect("an id"))
+        let name = if server.kind == Kind::Web {
+            "web1"
+        } else {
+            &server.name
+        };
+        let created = self
+            .post("/v1/servers", self.registration(server, name))
             .await;
+        assert_eq!(created.status, 201, "{:#}", created.body);
+        let deployment = created.body["deployment"]["id"].as_str().expect("an id");
+        let ended = self.ended(deployment).await;
         assert_eq!(ended["status"], "completed", "{ended:#}");
-        created.body["server"]["id"]
-            .as_str()
-            .expect("an id")
-            .to_string()
+        let id = created.body["server"]["id"].as_str().expect("an id");
+        id.to_string()
     }
 
     /// A body that registers the lab's server.
     pub fn server_create(&self, name: &str) -> Value {
-        let server = self.server();
+        self.registration(self.server(), name)
+    }
+
+    fn registration(&self, server: &Server, name: &str) -> Value {
         let key = std::fs::read_to_string(&server.key_path).expect("the lab's key");
         json!({"name": name, "host": server.address, "user": server.user, "private_key": key, "host_key": server.host_key_fingerprint})
     }

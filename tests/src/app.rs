@@ -1,0 +1,236 @@
+//! The sample application in an environment of its own, on Docker hosts.
+//!
+//! Promise: each has names of its own, so that tests may run on one lab after each other.
+
+use crate::{Answer, Stack, settled};
+use serde_json::{Value, json};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use xtask::lab::{Kind, Server};
+
+/// Where the hub's registry is, as its Docker hosts name it.
+pub const REGISTRY: &str = "registry.test:5000";
+
+/// See the module.
+pub struct App {
+    /// Where it is.
+    pub stack: Stack,
+    /// Its project's, service's and environment's name.
+    pub name: String,
+    /// Its project.
+    pub project: String,
+    /// Its service.
+    pub service: String,
+    /// Its environment.
+    pub environment: String,
+    /// The host name that its route has.
+    pub host: String,
+    /// The first deployment, which began with the environment.
+    pub first: String,
+}
+
+impl Stack {
+    /// The lab's Docker hosts.
+    pub fn docker_hosts(&self) -> Vec<&Server> {
+        self.lab.of(Kind::Docker).collect()
+    }
+
+    /// The ids of the first so many Docker hosts, registered if they are not yet.
+    pub async fn registered_docker_hosts(&self, count: usize) -> Vec<String> {
+        let mut ids = Vec::new();
+        for server in self.docker_hosts().into_iter().take(count) {
+            ids.push(self.registered_server(server).await);
+        }
+        ids
+    }
+
+    /// An image of the sample application of this version, in the hub's registry.
+    pub fn app_image(&self, version: &str, environment: &[(&str, &str)]) -> String {
+        let binary = std::env::var_os("TRIPHAMMER_SAMPLE_APP").expect(
+            "TRIPHAMMER_SAMPLE_APP is not set: run these tests by `cargo xtask test --end-to-end`",
+        );
+        let image = format!("{REGISTRY}/app:{version}");
+        let mut settings = vec![("VERSION", version)];
+        settings.extend(environment);
+        let pushed = self.lab.app_image(binary.as_ref(), &image, &settings);
+        pushed.expect("pushed");
+        image
+    }
+}
+
+impl App {
+    /// Of this source, on so many servers, with a route to `service`; its first deployment has begun.
+    pub async fn new(name: &str, source: Value, servers: usize) -> Self {
+        Self::with(name, source, servers, json!({}), json!({})).await
+    }
+
+    /// The same with more settings of its service and of its environment.
+    pub async fn with(
+        name: &str,
+        source: Value,
+        servers: usize,
+        service_settings: Value,
+        environment_settings: Value,
+    ) -> Self {
+        let stack = Stack::from_env();
+        let servers = stack.registered_docker_hosts(servers).await;
+        let name = format!("{name}-{:x}", std::process::id());
+        let made = async |path: String, body: Value| {
+            let answer = stack.post(&path, body).await;
+            assert_eq!(answer.status, 201, "{path}: {:#}", answer.body);
+            answer.body
+        };
+        let project = made("/v1/projects".to_string(), json!({"name": name})).await;
+        let project = id(&project);
+        let mut body = json!({"name": "web", "source": source});
+        merge(&mut body, service_settings);
+        let service = id(&made(format!("/v1/projects/{project}/services"), body).await);
+        let host = format!("{name}.example.com");
+        let mut body = json!({
+            "name": "production",
+            "server_ids": servers,
+            "routes": [{"host": host, "service": "app", "port": 8080, "tls": "off"}],
+            "drain_seconds": 5,
+        });
+        merge(&mut body, environment_settings);
+        let created = made(format!("/v1/services/{service}/environments"), body).await;
+        Self {
+            project,
+            service,
+            environment: id(&created["environment"]),
+            first: created["deployment"]["id"]
+                .as_str()
+                .unwrap_or_default()
+                .to_string(),
+            name,
+            host,
+            stack,
+        }
+    }
+
+    /// One that runs version 1 of the sample application.
+    pub async fn running(name: &str) -> Self {
+        let stack = Stack::from_env();
+        let image = stack.app_image("v1", &[]);
+        let app = Self::new(name, json!({"kind": "image", "image": image}), 1).await;
+        let ended = app.stack.ended(&app.first).await;
+        settled(&ended, "completed").expect("its first release");
+        app
+    }
+
+    /// Ask something of its environment.
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        let path = format!("/v1/environments/{}{path}", self.environment);
+        self.stack.post(&path, body).await
+    }
+
+    /// A deployment that was begun so.
+    pub async fn begun(&self, path: &str, body: Value) -> String {
+        let begun = self.post(path, body).await;
+        assert_eq!(begun.status, 201, "{:#}", begun.body);
+        id(&begun.body["deployment"])
+    }
+
+    /// The same, when it is over.
+    pub async fn ended(&self, path: &str, body: Value) -> Value {
+        let deployment = self.begun(path, body).await;
+        self.stack.ended(&deployment).await
+    }
+
+    /// A release of this image, completed.
+    pub async fn released(&self, image: &str) -> Value {
+        let ended = self
+            .ended("/deployments", json!({"images": {"app": image}}))
+            .await;
+        settled(&ended, "completed").expect("released");
+        ended
+    }
+
+    /// As it stands.
+    pub async fn seen(&self) -> Value {
+        let path = format!("/v1/environments/{}", self.environment);
+        self.stack.get(&path).await.body
+    }
+
+    /// What its page on a server says.
+    pub async fn page_on(&self, server: usize, path: &str) -> (u16, String) {
+        let address = &self.stack.docker_hosts()[server].address;
+        let asked = self
+            .stack
+            .http
+            .get(format!("http://{address}{path}"))
+            .header("host", &self.host)
+            .timeout(Duration::from_secs(20));
+        match asked.send().await {
+            Ok(answer) => (
+                answer.status().as_u16(),
+                answer.text().await.unwrap_or_default(),
+            ),
+            Err(error) => (0, error.to_string()),
+        }
+    }
+
+    /// Which version answers.
+    pub async fn version(&self) -> String {
+        let (status, body) = self.page_on(0, "/").await;
+        let version = body.split_whitespace().next().unwrap_or_default();
+        format!("{status} {version}")
+    }
+
+    /// Its containers on a server: names and images, sorted.
+    pub fn containers(&self, server: usize) -> String {
+        let name = &self.stack.docker_hosts()[server].name;
+        let list = format!(
+            "docker ps -a --filter label=triphammer.environment --format '{{{{.Label \"triphammer.environment\"}}}} {{{{.Label \"triphammer.service\"}}}} {{{{.Label \"triphammer.deployment\"}}}} {{{{.State}}}}' | grep ^{} | sort || true",
+            self.name
+        );
+        let said = self.stack.lab.exec(name, &["bash", "-c", &list]);
+        said.expect("docker")
+    }
+
+    /// Requests without a pause, from a process of their own: `program` is the binary `load` of these tests.
+    pub fn load(&self, program: &str) -> Load {
+        let address = &self.stack.docker_hosts()[0].address;
+        let child = Command::new(program)
+            .args([address, &self.host])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        Load {
+            child: child.expect("started"),
+        }
+    }
+}
+
+/// A process that asks for pages.
+pub struct Load {
+    child: Child,
+}
+
+impl Load {
+    /// How many were asked for, and why any failed.
+    pub fn stop(mut self) -> (u64, Vec<String>) {
+        // The end of its input is its end.
+        drop(self.child.stdin.take());
+        let done = self.child.wait_with_output().expect("it ends");
+        let said: Value = serde_json::from_slice(&done.stdout).expect("its report");
+        let failed = said["failed"].as_array().cloned().unwrap_or_default();
+        (
+            said["asked"].as_u64().unwrap_or_default(),
+            failed.iter().map(ToString::to_string).collect(),
+        )
+    }
+}
+
+fn id(body: &Value) -> String {
+    body["id"]
+        .as_str()
+        .unwrap_or_else(|| panic!("an id: {body:#}"))
+        .to_string()
+}
+
+fn merge(into: &mut Value, more: Value) {
+    if let (Value::Object(into), Value::Object(more)) = (into, more) {
+        into.extend(more);
+    }
+}
