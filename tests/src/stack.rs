@@ -268,29 +268,43 @@ impl Stack {
 
     /// The keys in the store of backups that begin so.
     pub async fn stored(&self, prefix: &str) -> Vec<String> {
-        let between = |text: &str, tag: &str| -> Vec<String> {
-            let open = format!("<{tag}>");
-            let parts = text.split(&open).skip(1);
-            parts
-                .filter_map(|part| part.split_once("</").map(|(inside, _)| inside.to_string()))
-                .collect()
-        };
-        let buckets = self.store("").await;
-        let bucket = between(&buckets, "Name")
-            .into_iter()
-            .find(|name| name.contains("archives"))
-            .unwrap_or_else(|| panic!("no bucket of backups: {buckets}"));
-        let listed = self
-            .store(&format!("{bucket}?list-type=2&prefix={prefix}"))
-            .await;
-        between(&listed, "Key")
+        let bucket = self.bucket().await;
+        let path = format!("{bucket}?list-type=2&prefix={prefix}");
+        between(&text(&self.store(&path, None).await), "Key")
     }
 
-    async fn store(&self, path: &str) -> String {
+    /// An object of the store of backups.
+    pub async fn object(&self, key: &str) -> Vec<u8> {
+        let bucket = self.bucket().await;
+        self.store(&format!("{bucket}/{key}"), None).await
+    }
+
+    /// Put another object in its place, as somebody with the keys to the store could.
+    pub async fn replace_object(&self, key: &str, bytes: Vec<u8>) {
+        let bucket = self.bucket().await;
+        self.store(&format!("{bucket}/{key}"), Some(bytes)).await;
+    }
+
+    async fn bucket(&self) -> String {
+        let buckets = text(&self.store("", None).await);
+        between(&buckets, "Name")
+            .into_iter()
+            .find(|name| name.contains("archives"))
+            .unwrap_or_else(|| panic!("no bucket of backups: {buckets}"))
+    }
+
+    /// Read, or write when there is something to write.
+    async fn store(&self, path: &str, bytes: Option<Vec<u8>>) -> Vec<u8> {
         let credential = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=none";
-        let request = self.http.get(format!("{}/{path}", self.endpoint));
+        let address = format!("{}/{path}", self.endpoint);
+        let request = match bytes {
+            Some(bytes) => self.http.put(address).body(bytes),
+            None => self.http.get(address),
+        };
         let answer = request.header("authorization", credential).send().await;
-        answer.expect("an answer").text().await.expect("a body")
+        let answer = answer.expect("an answer");
+        assert!(answer.status().is_success(), "{path}: {answer:?}");
+        answer.bytes().await.expect("a body").to_vec()
     }
 
     /// A token of another team, straight into the table, as an operator would make one.
@@ -318,6 +332,19 @@ impl Stack {
         )
         .await
     }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What stands between each pair of these tags.
+fn between(text: &str, tag: &str) -> Vec<String> {
+    let open = format!("<{tag}>");
+    let parts = text.split(&open).skip(1);
+    parts
+        .filter_map(|part| part.split_once("</").map(|(inside, _)| inside.to_string()))
+        .collect()
 }
 
 /// It ended as undone: verdict, steps, settled.

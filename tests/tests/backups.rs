@@ -129,28 +129,39 @@ async fn a_backup_is_restored_by_hand_with_stock_programs() {
 async fn an_object_that_was_changed_in_the_store_is_refused_with_the_site_as_it_was() {
     let shop = Shop::new("tampered").await;
     let backup = shop.backed_up(json!({})).await;
-    let store = shop.stack.state_dir.join("s3");
-    let flip = format!(
-        "for f in $(find {} -type f -path '*/{backup}/*' -name 'files.tar.zst*' -size +100k); do printf X | dd of=$f bs=1 seek=200000 conv=notrunc 2>/dev/null; echo $f; done",
-        store.display()
-    );
-    let flipped = std::process::Command::new("bash")
-        .args(["-c", &flip])
-        .output()
-        .expect("bash");
-    assert!(!flipped.stdout.is_empty(), "the object was found");
+    shop.run("echo changed > index.php");
     let before = shop.contents();
-    let deployment = shop.begun(&format!("/{backup}/restore"), json!({})).await;
-    let ended = shop.stack.ended(&deployment).await;
-    settled(&ended, "failed").expect("refused");
-    equal(&shop.contents(), &before);
-    assert_eq!(shop.left_beside(), "", "{ended:#}");
-    assert!(
-        ended["error"]["message"]
-            .as_str()
-            .is_some_and(|said| !said.is_empty()),
-        "{ended:#}"
-    );
+    let keys = shop.stack.stored("").await;
+    let key = |name: &str| {
+        let end = format!("/{backup}/{name}");
+        let found = keys.iter().find(|key| key.ends_with(&end));
+        found.unwrap_or_else(|| panic!("{end} in {keys:?}")).clone()
+    };
+    let (files, database) = (key("files.tar.zst"), key("database.sql.zst"));
+    let whole = shop.stack.object(&files).await;
+    let flipped = {
+        let mut bytes = whole.clone();
+        bytes[200_000] ^= 1;
+        bytes
+    };
+    let truncated = whole[..whole.len() - 1000].to_vec();
+    let swapped = shop.stack.object(&database).await;
+    for (what, bytes, wanted) in [
+        ("a byte flipped", flipped, "SHA-256 differs"),
+        ("its end cut", truncated, "length differs"),
+        ("another in its place", swapped, "length differs"),
+    ] {
+        shop.stack.replace_object(&files, bytes).await;
+        let deployment = shop.begun(&format!("/{backup}/restore"), json!({})).await;
+        let ended = shop.stack.ended(&deployment).await;
+        settled(&ended, "failed").unwrap_or_else(|error| panic!("{what}: {error:#}"));
+        let said = ended["error"]["message"].as_str().unwrap_or_default();
+        assert!(said.contains(wanted), "{what}: {said}");
+        equal(&shop.contents(), &before);
+        assert_eq!(shop.left_beside(), "", "{what}: {ended:#}");
+    }
+    shop.stack.replace_object(&files, whole).await;
+    shop.restored(&backup, json!({})).await;
 }
 
 #[tokio::test]

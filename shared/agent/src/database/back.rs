@@ -7,7 +7,6 @@
 use super::journal::{Journal, Phase};
 use super::objects;
 use super::restore::Restore;
-use super::server::quoted;
 use super::swap::{Move, Side};
 use super::{load, sessions, tables};
 use crate::claims::{self, Kind, NoFacts};
@@ -213,8 +212,7 @@ impl Restore<'_> {
             // A namesake that was there before us is why the restore was refused.
             let claim = claims::read::<NoFacts>(self.paths, Kind::Database, name)?;
             if claim.is_some_and(|claim| claim.deployment_id == journal.deployment_id) {
-                self.server
-                    .sql(&format!("DROP DATABASE IF EXISTS {};\n", quoted(name)))?;
+                self.server.drop_database(name)?;
             }
         }
         sessions::drop_loader(self.server, &self.beside)?;

@@ -80,9 +80,9 @@ pub fn make_scratch(
 ) -> Result<String> {
     let password = secret::password();
     let (scratch, loader) = (quoted(&beside.scratch), quoted(&beside.loader));
+    server.drop_database(&beside.scratch)?;
     server.sql(&format!(
-        "DROP DATABASE IF EXISTS {scratch};\n\
-         CREATE DATABASE {scratch} CHARACTER SET {} COLLATE {};\n\
+        "CREATE DATABASE {scratch} CHARACTER SET {} COLLATE {};\n\
          DROP USER IF EXISTS {loader}@`localhost`;\n\
          CREATE USER {loader}@`localhost` IDENTIFIED BY '{password}';\n\
          GRANT ALL PRIVILEGES ON `{}`.* TO {loader}@`localhost`;\n",

@@ -4,6 +4,7 @@
 //! because the client prints whole failing statements, and those hold passwords and customers' rows.
 
 use crate::fault::{Result, io_at, missing_software, refused, unavailable, with_detail};
+use crate::files;
 use crate::run::{self, As};
 use protocol::AgentError;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -20,6 +21,9 @@ const DENIED: [u32; 2] = [1045, 1698];
 const FULL: [u32; 5] = [1021, 1114, 3, 20, 28];
 /// A lock was not given in time, a deadlock, a query that was ended.
 const BUSY: [u32; 4] = [1205, 1213, 1317, 1969];
+/// `ER_DB_DROP_RMDIR`: a folder of the server's holds a file that it does not know.
+const UNKNOWN_FILE: [u32; 1] = [1010];
+const FOLDER_NOT_EMPTY: &str = "database_folder_not_empty";
 
 /// Where the server answers.
 #[derive(Debug, Clone, Default)]
@@ -94,6 +98,29 @@ impl Server {
             .unwrap_or_default())
     }
 
+    /// Drop a database of the agent's own, there or not.
+    ///
+    /// A server that dies while it drops a trigger may leave the file that says which table the trigger was of. It
+    /// knows nothing of that file afterwards, and does not drop a database whose folder holds it (its error 1010); the
+    /// tables are gone by then.
+    pub(super) fn drop_database(&self, name: &str) -> Result<()> {
+        let statement = format!("DROP DATABASE IF EXISTS {};\n", quoted(name));
+        match self.sql(&statement) {
+            Err(error) if error.code == FOLDER_NOT_EMPTY => {}
+            other => return other.map(|_| ()),
+        }
+        // The name is a word of ours: its folder has no other spelling.
+        let folder = Path::new(&self.one("SELECT @@datadir;")?).join(name);
+        let at = |error: &std::io::Error| io_at(&folder, error);
+        for entry in std::fs::read_dir(&folder).map_err(|error| at(&error))? {
+            let path = entry.map_err(|error| at(&error))?.path();
+            if path.extension().is_some_and(|end| end == "TRN") {
+                files::remove(&path)?;
+            }
+        }
+        self.sql(&statement).map(|_| ())
+    }
+
     fn output(&self, database: Option<&str>, statements: &[u8]) -> Result<Vec<u8>> {
         let mut command = self.client(&program(&["mariadb", "mysql"])?);
         command.args([
@@ -155,6 +182,11 @@ pub(super) fn fault(codes: &[u32], status: &str) -> AgentError {
         unavailable(
             "database_busy",
             "The database's tables are in use for too long. Try again when the site is quieter.",
+        )
+    } else if has(&UNKNOWN_FILE) {
+        refused(
+            FOLDER_NOT_EMPTY,
+            "A database could not be dropped: its folder beneath the database server's data holds files that the server does not know. Remove them, then try again.",
         )
     } else {
         unavailable(

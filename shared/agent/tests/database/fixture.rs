@@ -186,6 +186,18 @@ impl Host {
         self.root.path().join("run/sock")
     }
 
+    /// Its data.
+    pub fn data(&self) -> PathBuf {
+        self.root.path().join("data")
+    }
+
+    /// Is a RENAME at work?
+    pub fn is_renaming(&self) -> bool {
+        let statements =
+            "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'RENAME %';";
+        self.sql(statements).trim() != "0"
+    }
+
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
