@@ -21,6 +21,8 @@ const EMAIL_LIMIT: usize = 100;
 const TITLE_LIMIT: usize = 200;
 /// WordPress cuts passwords at 4096; nobody needs more than this.
 const PASSWORD_LIMIT: usize = 256;
+/// As long as anybody's, and a hundred of them are still a small configuration.
+const ROUTE_PATH_LIMIT: usize = 256;
 /// Longer ones are no archive's address.
 const URL_LIMIT: usize = 2048;
 
@@ -68,6 +70,20 @@ pub fn host(what: &str, text: &str) -> Result<()> {
             )
         },
     )
+}
+
+/// The beginning of a route's paths: plain letters, without what a proxy's configuration gives a meaning to.
+pub fn route_path(text: &str) -> Result<()> {
+    let ok = text.len() <= ROUTE_PATH_LIMIT
+        && text.starts_with('/')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"/-._~@+:".contains(&b))
+        && !text.contains("//")
+        && text.split('/').all(|part| part != "." && part != "..");
+    pass(ok, || {
+        "The route's path must begin with / and hold letters, digits and - . _ ~ @ + : only, at most 256 of them.".into()
+    })
 }
 
 /// Aliases: host names, each one once.

@@ -5,6 +5,7 @@
 use crate::database;
 use crate::fault::first_bytes;
 use crate::paths::Paths;
+use crate::proxy;
 use crate::run::{self, As};
 use crate::web::{fpm, nginx, units};
 use protocol::Facts;
@@ -73,10 +74,7 @@ pub fn facts(paths: &Paths) -> Facts {
             paths.homes().display()
         ));
     }
-    let releases = match &docker {
-        Some(_) => Vec::new(),
-        None => vec!["docker: install a container engine (apt install docker.io)".to_string()],
-    };
+    let releases = proxy::missing(paths);
     let system = rustix::system::uname();
     Facts {
         os: os(paths),

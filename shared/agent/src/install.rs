@@ -11,6 +11,7 @@ use crate::fault::{Result, bad_request, io_at, refused, with_detail};
 use crate::files;
 use crate::lease;
 use crate::paths::Paths;
+use crate::proxy;
 use crate::run::{self, As};
 use crate::serve;
 use protocol::{AGENT_PATH, Changed, Install, Uninstall, VersionReply};
@@ -71,6 +72,7 @@ pub fn install(paths: &Paths, input: impl Read) -> Result<VersionReply> {
         accounts::create(LOGIN, &paths.login_home(), SHELL)?;
     }
     sudoers(paths, &visudo)?;
+    set_up_proxy(paths);
     // The key comes last: who can log in finds all the rest in place.
     authorized_keys(paths, &claims::names(paths, Kind::Key)?)?;
     Ok(version)
@@ -126,6 +128,13 @@ pub fn uninstall(paths: &Paths, input: impl Read) -> Result<Changed> {
     Ok(done)
 }
 
+/// Only where containers are meant to run. What is in its way is told by the facts, and the first route tries again.
+fn set_up_proxy(paths: &Paths) {
+    if run::find("docker").is_some() && run::find("caddy").is_some() {
+        let _ = proxy::set_up(paths);
+    }
+}
+
 /// Nobody logs in any more; then nobody may run anything; then the rest.
 fn all_away(paths: &Paths, done: &mut Changed) -> Result<()> {
     let binary = paths.absolute(AGENT_PATH);
@@ -148,6 +157,12 @@ fn all_away(paths: &Paths, done: &mut Changed) -> Result<()> {
         done.changed = true;
         done.notes
             .push("removed the agent, its user and its rights".into());
+    }
+    if proxy::remove(paths)? {
+        done.changed = true;
+        done.notes.push(
+            "removed the proxy with its routes and certificates; containers are left alone".into(),
+        );
     }
     Ok(())
 }
