@@ -67,6 +67,11 @@ impl Paths {
         self.state().join("proxy")
     }
 
+    /// An empty folder that nobody but root may write, for programs that shall find nothing where they run.
+    pub fn empty(&self) -> PathBuf {
+        self.at("run/triphammer-empty")
+    }
+
     /// The home of the user that SSH logs in.
     pub fn login_home(&self) -> PathBuf {
         self.at("var/lib/triphammer-login")
