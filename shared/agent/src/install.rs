@@ -11,6 +11,7 @@ use crate::fault::{Result, bad_request, io_at, refused, with_detail};
 use crate::files;
 use crate::lease;
 use crate::paths::Paths;
+use crate::release::source;
 use crate::run::{self, As};
 use crate::serve;
 use protocol::{AGENT_PATH, Changed, Install, Uninstall, VersionReply};
@@ -138,6 +139,7 @@ fn all_away(paths: &Paths, done: &mut Changed) -> Result<()> {
     if is_ours(paths)? {
         accounts::remove(paths, LOGIN)?;
     }
+    source::remove(paths)?;
     files::remove(&binary)?;
     files::remove(&files::beside(&binary))?;
     if let Some(directory) = binary.parent() {
