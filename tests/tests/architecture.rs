@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What each crate may depend on, of ours.
-const ARROWS: [(&str, &[&str]); 28] = [
+const ARROWS: [(&str, &[&str]); 29] = [
     ("domain", &[]),
     ("protocol", &[]),
     ("archive", &[]),
@@ -80,6 +80,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
     ),
     ("e2e", &["records", "xtask"]),
     ("fuzz", &[]),
+    ("sample-app", &[]),
     ("releases", &[]),
     ("backups", &["domain", "kit", "pipelines", "protocol"]),
 ];

@@ -131,16 +131,15 @@ pub fn release_example(name: &str) -> PathBuf {
     target().join("release").join("examples").join(name)
 }
 
-/// The agent, linked statically.
-pub fn agent() -> Result<()> {
-    say("building the agent");
+/// What goes elsewhere alone, linked statically.
+fn alone(package: &str) -> Result<()> {
     run(Command::new(env!("CARGO"))
         .current_dir(root())
         .args([
             "build",
             "--quiet",
             "-p",
-            "agent",
+            package,
             "--profile",
             "agent",
             "--target",
@@ -152,12 +151,26 @@ pub fn agent() -> Result<()> {
         ))
 }
 
+fn alone_binary(name: &str) -> PathBuf {
+    target().join(AGENT_TARGET).join("agent").join(name)
+}
+
+/// The agent, linked statically.
+pub fn agent() -> Result<()> {
+    say("building the agent");
+    alone("agent")
+}
+
 /// Where the agent's binary is.
 pub fn agent_binary() -> PathBuf {
-    target()
-        .join(AGENT_TARGET)
-        .join("agent")
-        .join("triphammer-agent")
+    alone_binary("triphammer-agent")
+}
+
+/// Build the sample application, and say where it is.
+pub fn sample_app() -> Result<PathBuf> {
+    say("building the sample application");
+    alone("sample-app")?;
+    Ok(alone_binary("sample-app"))
 }
 
 /// Where the command line's binary is.

@@ -82,7 +82,7 @@ pub async fn demo(port: u16, target: Target) -> Result<()> {
             // Packages first: the lab's servers have no way out once they are up.
             crate::setup::ensure_tools()?;
             say("booting a Debian server with nginx, PHP and MariaDB");
-            let booted = Lab::up(LAB, 1)?
+            let booted = Lab::up(LAB, 1, 0)?
                 .servers
                 .into_iter()
                 .next()

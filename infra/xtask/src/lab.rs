@@ -4,10 +4,10 @@
 
 use crate::build::{read, root, run};
 use crate::setup::{has, may_install};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// A set of servers.
 #[derive(Debug, Deserialize)]
@@ -21,8 +21,11 @@ pub struct Lab {
 /// A server.
 #[derive(Debug, Deserialize)]
 pub struct Server {
-    /// `srv1`
+    /// `srv1`, `docker1` or `hub`.
     pub name: String,
+    /// What it is for.
+    #[serde(default)]
+    pub kind: Kind,
     /// Its address.
     pub address: String,
     /// Who may log in.
@@ -31,6 +34,19 @@ pub struct Server {
     pub key_path: PathBuf,
     /// `SHA256:…`
     pub host_key_fingerprint: String,
+}
+
+/// What a server is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// WordPress sites.
+    #[default]
+    Web,
+    /// Containers.
+    Docker,
+    /// Registries and git repositories, for the others.
+    Hub,
 }
 
 fn lab(arguments: &[&str]) -> Command {
@@ -61,9 +77,14 @@ pub fn can_boot() -> Result<(), String> {
 }
 
 impl Lab {
-    /// Boot, unless it runs.
-    pub fn up(name: &str, servers: usize) -> Result<Self> {
-        run(&mut lab(&["up", name, &servers.to_string()]))?;
+    /// Boot so many web servers and Docker hosts, unless they run; a hub comes with Docker hosts.
+    pub fn up(name: &str, servers: usize, docker_hosts: usize) -> Result<Self> {
+        run(&mut lab(&[
+            "up",
+            name,
+            &servers.to_string(),
+            &docker_hosts.to_string(),
+        ]))?;
         Self::open(name)
     }
 
@@ -77,11 +98,52 @@ impl Lab {
         run(&mut lab(&["down", name]))
     }
 
+    /// Its servers of this kind.
+    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Server> {
+        self.servers
+            .iter()
+            .filter(move |server| server.kind == kind)
+    }
+
     /// Run a command as root on a server.
     pub fn exec(&self, server: &str, command: &[&str]) -> Result<String> {
         let mut arguments = vec!["exec", &self.name, server];
         arguments.extend(command);
         read(&mut lab(&arguments))
+    }
+
+    /// Commit a folder's contents to a repository of the hub, which is made unless it is there; the commit's name.
+    pub fn commit(&self, repository: &str, branch: &str, folder: &Path) -> Result<String> {
+        let mut tar = Command::new("tar")
+            .arg("-C")
+            .arg(folder)
+            .args(["-c", "."])
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut make = lab(&["hub", &self.name, "make-repository", repository, branch]);
+        make.stdin(tar.stdout.take().context("tar has no output")?);
+        let commit = read(&mut make)?;
+        if !tar.wait()?.success() {
+            bail!("{} could not be read", folder.display());
+        }
+        Ok(commit.trim().to_string())
+    }
+
+    /// Push an image of the sample application; its digest.
+    pub fn app_image(
+        &self,
+        binary: &Path,
+        image: &str,
+        environment: &[(&str, &str)],
+    ) -> Result<String> {
+        let mut push = lab(&["app-image", &self.name]);
+        push.arg(binary).arg(image);
+        push.args(
+            environment
+                .iter()
+                .map(|(key, value)| format!("{key}={value}")),
+        );
+        Ok(read(&mut push)?.trim().to_string())
     }
 
     /// All that must be as before, as text.

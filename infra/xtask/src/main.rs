@@ -56,6 +56,8 @@ enum Do {
         #[arg(long)]
         end_to_end: bool,
     },
+    /// Build the sample application that tests and demos deploy, and print its path: for `infra/lab/lab app-image`.
+    SampleApp,
     /// Write what is derived from the pipelines and the API.
     Generate,
     /// Format, lints, generated files, templates and machines.
@@ -143,6 +145,10 @@ async fn run(command: Do) -> Result<()> {
         }
         Do::Test { end_to_end: true } => tests::end_to_end().await,
         Do::Test { end_to_end: false } => tests::test().await,
+        Do::SampleApp => {
+            println!("{}", xtask::build::sample_app()?.display());
+            Ok(())
+        }
         Do::Generate => generate::generate(false),
         Do::Check => tests::check(),
         Do::Bench {

@@ -131,6 +131,12 @@ async fn others(stack: &Place) -> Result<()> {
         "--",
         "--ignored",
     ]))?;
+    let app = build::sample_app()?;
+    say("Docker hosts and their hub");
+    run(
+        cargo(&["test", "--test", "on_docker_hosts", "--", "--ignored"])
+            .env("TRIPHAMMER_SAMPLE_APP", app),
+    )?;
     contract::hold(&stack.up).await
 }
 
@@ -144,7 +150,7 @@ impl Place {
     async fn ready(name: &str) -> Result<Self> {
         let up = up::with_faults(name, ministack::free_port()?, true).await?;
         say("booting a server");
-        let lab = Lab::up(name, 1)?;
+        let lab = Lab::up(name, 1, 0)?;
         lab.neighbour("srv1", "neighbour.test")?;
         // The schedules of the sites that tests leave would change them between two looks at the server.
         lab.exec("srv1", &["systemctl", "stop", "cron"])?;
