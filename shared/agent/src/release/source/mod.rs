@@ -2,18 +2,17 @@
 //!
 //! Promise: nothing of it leaves the checkout, no program of it is run, and a credential lasts as long as the call that needs it.
 
-use crate::fault::{Result, refused};
-use crate::jobs::context::Context;
-use crate::jobs::work::Finished;
-use crate::paths::Paths;
-use protocol::release::{FetchSource, SourceResolve, SourceResolved};
+mod address;
+mod archive;
+mod fetch;
+mod git;
+mod hosts;
+mod refusal;
+mod resolve;
+mod scratch;
+mod tarball;
+mod tree;
 
-/// See [`protocol::Call::SourceResolve`].
-pub fn resolve(_paths: &Paths, _asked: &SourceResolve) -> Result<SourceResolved> {
-    Err(refused("not_built_yet", "This agent cannot do that yet."))
-}
-
-/// See [`protocol::job::Work::FetchSource`].
-pub fn fetch(_context: &Context, _asked: &FetchSource) -> Result<Finished> {
-    Err(refused("not_built_yet", "This agent cannot do that yet."))
-}
+pub use fetch::fetch;
+pub use resolve::resolve;
+pub use scratch::remove;
