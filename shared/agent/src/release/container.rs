@@ -4,7 +4,7 @@
 
 use crate::fault::{Result, broken};
 use crate::release::engine;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use protocol::release::ContainerSeen;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -18,6 +18,9 @@ pub const DEPLOYMENT: &str = "triphammer.deployment";
 pub const SERVICE: &str = "triphammer.service";
 const PROJECT: &str = "com.docker.compose.project";
 const ENTRY: &str = "com.docker.compose.service";
+
+/// The engine waits longer and longer before it starts a container again, a minute at most.
+const EVENTS_BEFORE: TimeDelta = TimeDelta::minutes(2);
 
 /// One container.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,6 +110,30 @@ pub fn of_environment(environment: &str) -> Result<Vec<Container>> {
     let mut all: Vec<Container> = all.iter().filter_map(read).collect();
     all.sort_by(|a, b| (&a.service, &a.name).cmp(&(&b.service, &b.name)));
     Ok(all)
+}
+
+/// How a container that runs again ended before: the engine forgets that in the container, and keeps it as an event.
+pub fn last_exit_code(container: &Container) -> Result<Option<i64>> {
+    let Some(started) = container.started_at else {
+        return Ok(None);
+    };
+    let since = (started - EVENTS_BEFORE).timestamp().to_string();
+    let until = started.timestamp().saturating_add(1).to_string();
+    let of = format!("container={}", container.id);
+    let words = [
+        "events",
+        "--since",
+        &since,
+        "--until",
+        &until,
+        "--filter",
+        &of,
+        "--filter",
+        "event=die",
+    ];
+    let format = ["--format", "{{.Actor.Attributes.exitCode}}"];
+    let seen = engine::output(words.into_iter().chain(format))?;
+    Ok(seen.lines().last().and_then(|code| code.parse().ok()))
 }
 
 /// Does an image bring a health check? None when it is not here.

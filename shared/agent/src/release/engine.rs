@@ -3,7 +3,7 @@
 //! Promise: always the engine of this host; what it complains of is told in our words, with its own only where they hold
 //! no value.
 
-use crate::fault::{Result, broken, refused, unavailable, with_detail};
+use crate::fault::{Result, broken, busy, refused, unavailable, with_detail};
 use crate::jobs::context::Context;
 use crate::release::mask::Mask;
 use crate::run::{self, As, Outcome};
@@ -144,6 +144,17 @@ pub fn fault(complaint: &str) -> AgentError {
         return refused(
             "image_missing",
             "An image of the release is not on this server any more. Deploy again.",
+        );
+    }
+    if says(&[
+        "is already in progress",
+        "is already in use by container",
+        "is marked for removal",
+        "no such container",
+    ]) {
+        return busy(
+            "engine_busy",
+            "The container engine is still at something that was asked of it before. Try again soon.",
         );
     }
     if says(&[

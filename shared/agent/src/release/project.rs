@@ -4,6 +4,7 @@
 
 use crate::fault::Result;
 use crate::processes::MARK;
+use crate::release::container::{self, Container};
 use crate::release::engine;
 use crate::release::folder::Release;
 use protocol::release::ReleasePrepare;
@@ -11,11 +12,18 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 /// Variables that mean something to the programs themselves.
 const RESERVED: [&str; 4] = ["PATH", "HOME", "LC_ALL", MARK];
 /// The same, by how they begin.
 const RESERVED_BEGINNINGS: [&str; 5] = ["DOCKER_", "COMPOSE_", "LD_", "GODEBUG", "BUILDX_"];
+
+/// The engine ends what it was asked before its client was killed; that takes no longer than a container's stop does
+/// after its signal.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const LOOKS: u32 = 3;
 
 /// One of a release's two projects.
 #[derive(Debug, Clone)]
@@ -90,6 +98,37 @@ impl Project {
         Ok(command)
     }
 
+    /// Mend what is left where Compose was killed while it replaced a container: the new one stands beside the old one
+    /// under a passing name, and has it yet when the old one is gone.
+    pub fn settle(&self, environment: &str) -> Result<()> {
+        let mut looks = 0;
+        loop {
+            let all = container::of_environment(environment)?;
+            let own: Vec<&Container> = all.iter().filter(|one| one.project == self.name).collect();
+            let passing: Vec<(&Container, &str)> = own
+                .iter()
+                .filter_map(|one| Some((*one, lasting_name(&one.name)?)))
+                .collect();
+            if passing.is_empty() {
+                return Ok(());
+            }
+            looks += 1;
+            if looks <= LOOKS {
+                // What the engine was asked last it may still be doing.
+                sleep(LOOK_AGAIN);
+                continue;
+            }
+            for (new, name) in passing {
+                if own.iter().any(|one| one.name == name) {
+                    engine::output(["rm", "--force", &new.id])?;
+                } else {
+                    engine::output(["rename", &new.id, name])?;
+                }
+            }
+            return Ok(());
+        }
+    }
+
     /// Stop its containers, those that others wait for last.
     pub fn stop(&self) -> Result<Command> {
         let mut command = self.compose()?;
@@ -107,6 +146,12 @@ impl Project {
             .arg(&self.file);
         Ok(command)
     }
+}
+
+/// `shop-db-1` of `ac2305817c15_shop-db-1`: Compose's passing name has the beginning of the old container's id.
+fn lasting_name(name: &str) -> Option<&str> {
+    let (id, name) = name.split_once('_')?;
+    (id.len() == 12 && id.bytes().all(|b| b.is_ascii_hexdigit())).then_some(name)
 }
 
 /// Values that Compose itself puts into containers as files: it reads them from its own environment, which only root sees.
@@ -132,6 +177,12 @@ fn variables(asked: &ReleasePrepare, file: &Value) -> BTreeMap<String, String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_passing_name_is_known_by_the_id_in_it() {
+        assert_eq!(lasting_name("ac2305817c15_shop-db-1"), Some("shop-db-1"));
+        assert_eq!(lasting_name("shop-my_db-1"), None);
+    }
 
     #[test]
     fn only_values_that_files_name_reach_compose_and_none_that_commands_programs() {

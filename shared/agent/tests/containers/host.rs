@@ -176,7 +176,13 @@ impl Host {
         let begun = Instant::now();
         self.begin(deployment, name, asked);
         let ended = self.ended();
-        eprintln!("  {deployment} {name}: {:.1} s", begun.elapsed().as_secs_f32());
+        println!(
+            "  {deployment} {name}: {:.1} s",
+            begun.elapsed().as_secs_f32()
+        );
+        if begun.elapsed() > Duration::from_secs(10) {
+            println!("{}", self.timed());
+        }
         ended
     }
 
@@ -215,6 +221,18 @@ impl Host {
             assert!(Instant::now() < until, "{job} survives");
             sleep(Duration::from_millis(50));
         }
+    }
+
+    fn timed(&self) -> String {
+        let mut all = String::new();
+        for report in &self.world.seen().reports {
+            for say in report["say"].as_object().into_iter().flatten() {
+                for line in say.1["log"].as_array().into_iter().flatten() {
+                    all += &format!("    {} {}\n", line["at_ms"], line["text"]);
+                }
+            }
+        }
+        all
     }
 
     /// What the last job logged.

@@ -255,10 +255,15 @@ fn fails(host: &Host) {
     assert_eq!(error["code"], "container_not_started", "{error}");
     host.undo(&id(16), SHOP);
     // The migration fails: nothing new has begun to serve.
-    let error = host.up_to_switch(&id(17), &asked(SHOP, "", json!({}))).expect_err("fails");
+    let error = host
+        .up_to_switch(&id(17), &asked(SHOP, "", json!({})))
+        .expect_err("fails");
     assert_eq!(error["code"], "container_not_started", "{error}");
     let message = error["message"].as_str().expect("a message");
-    assert!(message.starts_with("migrate: its container ended with exit code 1"), "{message}");
+    assert!(
+        message.starts_with("migrate: its container ended with exit code 1"),
+        "{message}"
+    );
     assert!(host.log().contains("migrating"));
     host.undo(&id(17), SHOP);
     assert_eq!(host.snapshot(), before);

@@ -17,9 +17,16 @@ use crate::release::images;
 use crate::release::plan;
 use crate::release::project::Project;
 use crate::release::scene::Scene;
-use protocol::AgentError;
 use protocol::release::{ContainersStarted, EnvironmentName};
+use protocol::{AgentError, AgentErrorKind};
 use std::collections::BTreeSet;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// What an interrupted act of the engine's leaves passes within seconds.
+const TRIES: u32 = 5;
+/// Between two.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
 
 /// See [`protocol::job::Work::StartContainers`].
 pub fn start(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
@@ -108,11 +115,20 @@ pub fn up(context: &Context, scene: &Scene, project: &Project, entries: &[String
     if project.is_empty() {
         return Ok(());
     }
-    let seen = scene.stream(context, &mut project.up(entries)?)?;
-    if seen.ok {
-        return Ok(());
-    }
-    let fault = crate::release::engine::fault(&seen.errors);
+    let mut tries = 0;
+    let fault = loop {
+        project.settle(scene.environment.name())?;
+        let seen = scene.stream(context, &mut project.up(entries)?)?;
+        if seen.ok {
+            return Ok(());
+        }
+        let fault = crate::release::engine::fault(&seen.errors);
+        tries += 1;
+        if fault.kind != AgentErrorKind::Busy || tries >= TRIES {
+            break fault;
+        }
+        sleep(TRY_AGAIN);
+    };
     if fault.code != "engine_refused" {
         return Err(fault);
     }

@@ -2,16 +2,20 @@
 //!
 //! Promise: by the marks of this deployment alone; volumes stay; undo of nothing is a success.
 
+use super::{TRIES, TRY_AGAIN};
 use crate::fault::{Result, refused};
 use crate::host::Work;
 use crate::paths::Paths;
 use crate::release::container::{self, Container};
 use crate::release::engine;
 use crate::release::folder::{Environment, Release};
+use crate::release::project::Project;
 use crate::release::scene::{Scene, has_entry};
+use protocol::AgentErrorKind;
 use protocol::release::EnvironmentName;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::thread::sleep;
 
 /// What failed to become ready has no long work to end, and an undo is to take seconds.
 const UNDO_GRACE_SECONDS: &str = "10";
@@ -74,7 +78,7 @@ pub fn back(work: &mut Work, asked: &EnvironmentName) -> Result<()> {
         let project = scene.in_place();
         if !project.is_empty() {
             let before = ids(&environment)?;
-            scene.run(&mut project.up(&[])?)?;
+            up(&scene, &project)?;
             let all = container::of_environment(environment.name())?;
             let own = all.iter().filter(|one| one.project == project.name());
             for container in own.filter(|one| has_entry(&scene.files.in_place, one)) {
@@ -99,6 +103,19 @@ pub fn back(work: &mut Work, asked: &EnvironmentName) -> Result<()> {
         }
     }
     release.set_updated(false)
+}
+
+/// As [`super::up`] does it, for a call: without a log.
+fn up(scene: &Scene, project: &Project) -> Result<()> {
+    let mut tries = 0;
+    loop {
+        project.settle(scene.environment.name())?;
+        tries += 1;
+        match scene.run(&mut project.up(&[])?) {
+            Err(fault) if fault.kind == AgentErrorKind::Busy && tries < TRIES => sleep(TRY_AGAIN),
+            ended => return ended,
+        }
+    }
 }
 
 fn ids(environment: &Environment) -> Result<BTreeSet<String>> {

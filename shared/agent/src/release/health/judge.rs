@@ -42,7 +42,7 @@ pub fn judge(container: &Container, expected: Expected, now: DateTime<Utc>) -> S
         other => return Seen::Waiting(format!("is {other}")),
     }
     if container.restarts > expected.restarts {
-        return Seen::Ended(format!("{}, and was started again", ended(container)));
+        return Seen::Ended("ended, and the engine started it again".into());
     }
     match container.health.as_deref() {
         Some("healthy") => return Seen::Good("healthy".into()),

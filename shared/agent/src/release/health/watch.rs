@@ -6,7 +6,7 @@ use super::judge::{Expected, Seen, judge};
 use super::{last_lines, probe};
 use crate::fault::{Result, refused, with_detail};
 use crate::jobs::context::Context;
-use crate::release::container::Container;
+use crate::release::container::{self, Container};
 use crate::release::scene::Scene;
 use chrono::{DateTime, Utc};
 use protocol::AgentError;
@@ -228,7 +228,13 @@ fn failed(
     container: &Container,
     how: &str,
 ) -> AgentError {
-    let how = scene.mask.line(how);
+    let again = || container::last_exit_code(container).ok().flatten();
+    let how = match container.runs().then(again).flatten() {
+        Some(exit) if code == "container_exited" => {
+            format!("ended with exit code {exit}, and the engine started it again")
+        }
+        _ => scene.mask.line(how),
+    };
     context.complain(&format!("{}: {} {how}", container.service, container.name));
     let lines = last_lines(context, scene, container);
     let mut detail = vec![format!(
