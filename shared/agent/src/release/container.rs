@@ -152,6 +152,14 @@ pub fn has_health_check(image: &str) -> Result<Option<bool>> {
         .map(|check| check["Test"][0].as_str().is_some_and(|word| word != "NONE")))
 }
 
+/// Folders that an image keeps in volumes of their own; none when it is not here.
+pub fn volumes_of_image(image: &str) -> Result<Vec<String>> {
+    let format = "{{json .Config.Volumes}}";
+    let seen = engine::ask(["image", "inspect", "--format", format, image])?;
+    let volumes = serde_json::from_str::<BTreeMap<String, Value>>(seen.output.trim());
+    Ok(volumes.unwrap_or_default().into_keys().collect())
+}
+
 fn read(seen: &Value) -> Option<Container> {
     let labels = &seen["Config"]["Labels"];
     let label = |name: &str| labels[name].as_str().unwrap_or_default().to_string();

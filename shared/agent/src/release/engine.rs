@@ -50,10 +50,12 @@ pub fn stream(context: &Context, mask: &Mask, command: &mut Command) -> Result<O
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let errors = thread::scope(|scope| {
         let said = scope.spawn(|| {
-            stdout.map(|pipe| lines(pipe, |line| context.log(&mask.line(line))));
+            if let Some(pipe) = stdout {
+                lines(pipe, |line| context.log(&mask.line(line)));
+            }
         });
         let mut words: Vec<String> = Vec::new();
-        stderr.map(|pipe| {
+        if let Some(pipe) = stderr {
             lines(pipe, |line| {
                 let line = mask.line(line);
                 if is_progress(&line) {
@@ -63,8 +65,8 @@ pub fn stream(context: &Context, mask: &Mask, command: &mut Command) -> Result<O
                 words.push(line);
                 let over = words.len().saturating_sub(WORDS_KEPT);
                 words.drain(..over);
-            })
-        });
+            });
+        }
         let _ = said.join();
         words.join("\n")
     });

@@ -298,4 +298,38 @@ mod tests {
             ["--driver=local", "--opt=type=tmpfs", "--opt=size=5"]
         );
     }
+
+    #[test]
+    fn a_service_keeps_its_port_only_while_it_is_updated_in_place() {
+        let decided = |update| plan::Decision {
+            update,
+            because: String::new(),
+            once: false,
+            needs: BTreeMap::new(),
+        };
+        let decisions = |web, api| {
+            plan::Decisions::from([
+                ("web".to_string(), decided(web)),
+                ("api".to_string(), decided(api)),
+            ])
+        };
+        let before = Files {
+            in_place: Value::Null,
+            beside: Value::Null,
+            decisions: decisions(Update::InPlace, Update::Beside),
+            outlives: plan::Outlives::default(),
+            notes: Vec::new(),
+        };
+        let at = |port| BTreeMap::from([(80, vec![port])]);
+        let ports = Ports::from([
+            ("web".to_string(), at(20_001)),
+            ("api".to_string(), at(20_002)),
+        ]);
+        let now = decisions(Update::InPlace, Update::InPlace);
+        assert_eq!(
+            kept(&before, &ports, &now),
+            Ports::from([("web".to_string(), at(20_001))])
+        );
+        assert!(kept(&before, &ports, &decisions(Update::Beside, Update::Beside)).is_empty());
+    }
 }

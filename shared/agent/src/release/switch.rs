@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Where the proxy takes plain HTTP.
+const PROXY: &str = "127.0.0.1";
 /// A page may take long, and the proxy's own word comes at once.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -85,11 +87,8 @@ pub fn switch(work: &Work, asked: &EnvironmentName) -> Result<RouteSwitched> {
             ));
         }
     }
-    let changed = proxy::set(
-        work.paths,
-        scene.environment.name(),
-        &ways(&scene, &Reach::All),
-    )?;
+    let ways = ways(&scene, &Reach::All);
+    let changed = proxy::set(work.paths, scene.environment.name(), &ways)?;
     let deployment = scene.release.deployment();
     if scene.state.live.as_deref() != Some(deployment) {
         scene.environment.set_state(&State {
@@ -99,7 +98,7 @@ pub fn switch(work: &Work, asked: &EnvironmentName) -> Result<RouteSwitched> {
             stopped_before: scene.state.stopped,
         })?;
     }
-    scene.asked.routes.iter().try_for_each(answers)?;
+    ways.iter().try_for_each(answers)?;
     Ok(RouteSwitched {
         urls: scene.asked.routes.iter().map(url).collect(),
         changed,
@@ -122,23 +121,33 @@ fn url(route: &Route) -> String {
 
 /// Is it the container that answers, rather than the proxy with an error of its own? Names with a certificate are
 /// answered with a redirect, or not at all until they have one: that is no matter of the containers.
-fn answers(route: &Route) -> Result<()> {
+fn answers(way: &Way) -> Result<()> {
+    let route = &way.route;
     if route.tls != Tls::Off {
         return Ok(());
     }
     let until = Instant::now() + ANSWERS_WITHIN;
     loop {
-        let seen = match look(route) {
-            Ok(Some(status)) => format!("answered {status} by itself"),
-            Ok(None) => return Ok(()),
-            Err(reason) => reason,
+        let seen = match look(PROXY, route) {
+            Look::Status(status @ (502 | 503)) => {
+                // An application may say so itself, in its maintenance for one.
+                let says = |upstream: &String| look(upstream, route) == Look::Status(status);
+                if way.upstreams.iter().any(says) {
+                    return Ok(());
+                }
+                format!("answers {status} by itself")
+            }
+            // A page that takes its time is at work.
+            Look::Status(_) | Look::Late => return Ok(()),
+            Look::Nothing => "does not answer".to_string(),
         };
         if Instant::now() >= until {
             return Err(refused(
                 "proxy_not_answering",
                 format!(
-                    "The proxy does not pass {} on: it {seen}. Look at it: journalctl -u triphammer-proxy",
-                    route.host
+                    "The proxy does not pass {} on: it {seen}. Look at it: journalctl -u {}",
+                    route.host,
+                    proxy::UNIT
                 ),
             ));
         }
@@ -146,29 +155,30 @@ fn answers(route: &Route) -> Result<()> {
     }
 }
 
-/// The proxy's own error; none when the answer is a container's.
-fn look(route: &Route) -> std::result::Result<Option<u16>, String> {
+#[derive(Debug, PartialEq, Eq)]
+enum Look {
+    Status(u16),
+    Late,
+    Nothing,
+}
+
+/// What answers the route's name and path at this address.
+fn look(address: &str, route: &Route) -> Look {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
+        .max_idle_connections(0)
         .proxy(None)
         .timeout_global(Some(ANSWER_WITHIN))
         .user_agent("triphammer")
         .build()
         .into();
     let path = route.path.as_deref().unwrap_or("/");
-    match agent
-        .get(format!("http://127.0.0.1{path}"))
-        .header("Host", &route.host)
-        .call()
-    {
-        Ok(answer) => {
-            let status = answer.status().as_u16();
-            Ok(matches!(status, 502 | 503).then_some(status))
-        }
-        // The page takes its time: it is at work.
-        Err(ureq::Error::Timeout(_)) => Ok(None),
-        Err(_) => Err("does not answer".to_string()),
+    let request = agent.get(format!("http://{address}{path}"));
+    match request.header("Host", &route.host).call() {
+        Ok(answer) => Look::Status(answer.status().as_u16()),
+        Err(ureq::Error::Timeout(_)) => Look::Late,
+        Err(_) => Look::Nothing,
     }
 }
 

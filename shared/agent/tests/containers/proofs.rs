@@ -25,7 +25,7 @@ pub fn all(host: Host, word: &str) {
     host.release(&id(1), &neighbour(), &[])
         .expect("the neighbour");
     let neighbour = host.all_of(NEIGHBOUR);
-    let proofs: [(&str, Proof); 13] = [
+    let proofs: [(&str, Proof); 14] = [
         (
             "a first release starts all of it and is what it says",
             first,
@@ -39,6 +39,7 @@ pub fn all(host: Host, word: &str) {
             fails,
         ),
         ("what is not healthy in time is told with its replies", late),
+        ("what needs too much memory is named so", needs_too_much),
         ("a change in place that fails is taken back", in_place),
         ("a switch is taken back", switched_back),
         (
@@ -147,6 +148,12 @@ fn first(host: &Host) {
     assert_eq!(host.run(&["docker", "volume", "ls", "-q"]), "shop_data");
 
     let finished = host.release(&id(3), &ask, &[]).expect("released");
+    let web = &host.running(SHOP, "web")[0];
+    let limits = "{{.HostConfig.LogConfig.Config}} {{.HostConfig.RestartPolicy.Name}} {{.HostConfig.Memory}}";
+    assert_eq!(
+        host.run(&["docker", "inspect", "-f", limits, web]),
+        "map[max-file:2 max-size:26214400] unless-stopped 33554432"
+    );
     assert_eq!(host.get("shop.test"), (200, "one".into()));
     assert_eq!(finished["observed"]["drift"], json!([]));
     assert_eq!(finished["observed"]["current"], json!(id(3)));
@@ -282,6 +289,34 @@ fn late(host: &Host) {
         "{message}"
     );
     host.undo(&id(6), SHOP);
+    assert_eq!(host.snapshot(), before);
+}
+
+fn needs_too_much(host: &Host) {
+    let before = host.snapshot();
+    let mut ask = asked(SHOP, "three", json!({ "BEGIN": "tail -c 100m /dev/zero" }));
+    ask["limits"] = json!({ "memory_bytes": 16 << 20, "log_bytes": 1 << 20 });
+    let plan = host
+        .call(&id(18), "release_prepare", ask.clone())
+        .expect("prepared");
+    assert!(
+        plan["notes"]
+            .to_string()
+            .contains("web: 32 MB of memory are lowered to 16 MB"),
+        "{plan}"
+    );
+    let error = host.up_to_switch(&id(18), &ask).expect_err("fails");
+    println!("  {error}");
+    host.undo(&id(18), SHOP);
+    assert_eq!(host.snapshot(), before);
+    // What an application says itself is no error of the proxy's.
+    let mut ask = asked(SHOP, "three", json!({ "BEGIN": "rm /www/index.html" }));
+    ask["gates"]["web"]["http"] = json!({ "path": "/", "statuses": [404], "timeout_seconds": 2 });
+    host.up_to_switch(&id(19), &ask).expect("ready");
+    host.call(&id(19), "route_switch", named(SHOP))
+        .expect("switched");
+    assert_eq!(host.get("shop.test").0, 404);
+    host.undo(&id(19), SHOP);
     assert_eq!(host.snapshot(), before);
 }
 

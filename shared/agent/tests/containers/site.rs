@@ -13,7 +13,7 @@ services:
     command: ["sh", "-c", "mkdir -p /www; echo $$VERSION > /www/index.html; echo token $$TOKEN; $${BEGIN:-true}; exec httpd -f -p 8080 -h /www"]
     environment: { VERSION: "${VERSION}", TOKEN: "${TOKEN}", BEGIN: "${BEGIN:-}" }
     stop_signal: SIGKILL
-    deploy: { replicas: 2 }
+    deploy: { replicas: 2, resources: { limits: { memory: 32m } } }
     depends_on:
       db: { condition: service_healthy }
       migrate: { condition: service_completed_successfully }

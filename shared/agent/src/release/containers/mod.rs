@@ -11,7 +11,7 @@ pub use undo::{back, remove, take_away};
 use crate::fault::{Result, first_bytes, refused, with_detail};
 use crate::jobs::context::Context;
 use crate::jobs::work::Finished;
-use crate::release::container::Container;
+use crate::release::container::{self, Container};
 use crate::release::health;
 use crate::release::images;
 use crate::release::plan;
@@ -57,6 +57,7 @@ pub fn start(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
         up(context, &scene, &scene.in_place(), &entries)?;
         health::until_ready(context, &scene, &waited_for(&scene, &early))?;
     }
+    tell_of_lost_data(context, &scene)?;
     up(context, &scene, &scene.beside(), &[])?;
     let project = scene.release.project();
     let all = scene.containers()?;
@@ -71,6 +72,25 @@ pub fn start(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
         (beside, early) => format!("{early} services and {beside} containers started"),
     };
     Finished::new(started, summary)
+}
+
+/// An image may keep data in a volume that the file does not name: each container beside the old ones has a new one.
+fn tell_of_lost_data(context: &Context, scene: &Scene) -> Result<()> {
+    for name in scene.names_beside() {
+        let entry = &scene.files.beside["services"][name.as_str()];
+        let mounts = entry["volumes"].as_array().into_iter().flatten();
+        let mounted: BTreeSet<&str> = mounts
+            .filter_map(|mount| mount["target"].as_str())
+            .collect();
+        for path in container::volumes_of_image(entry["image"].as_str().unwrap_or_default())? {
+            if !mounted.contains(path.as_str()) {
+                context.complain(&format!(
+                    "{name}: its image keeps data in {path}, which is empty again after each release. Give it a volume there to keep it."
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Services that are updated in place and are not there yet: nothing is replaced by starting them. Those that wait for

@@ -87,7 +87,8 @@ pub fn back(work: &mut Work, asked: &EnvironmentName) -> Result<()> {
                     .decisions
                     .get(&container.service)
                     .is_some_and(|one| one.once);
-                if !container.runs() && !(once && container.exit_code == 0) {
+                let is_good = container.runs() || (once && container.exit_code == 0);
+                if !is_good {
                     return Err(refused(
                         "service_not_back",
                         format!(
