@@ -106,13 +106,22 @@ pub fn limited() {
     let error = build(&one.context, &order("hungry", memory)).expect_err("is ended");
     println!("{}", error.message);
     assert_eq!(error.code, "build_failed");
-    // Of version 1 or 2, as the kernel has it.
-    let look = "RUN sleep 2; cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2>/dev/null | sed 's/^/quota=/'";
+    try_run(&["docker", "image", "rm", "triphammer/builds:busy"]);
+    // On the step's own cgroup, of version 1 or 2, or on the one above it, which the step cannot read.
+    let look = "RUN sleep 2; cat /proc/self/cgroup; cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2>/dev/null | sed 's/^/quota=/'";
     let one = job(6, &based(&format!("{look} # {:?}", Instant::now())));
     let processors = json!({ "limits": { "milli_cpus": 200, "log_bytes": 1 } });
     gives::<ImageBuilt>(build(&one.context, &order("busy", processors)));
     let log = one.log();
-    assert!(log.contains("quota=20000"), "{log}");
+    let above = format!(
+        "/triphammer-build-{}/buildkit/",
+        one.context.deployment_id()
+    );
+    assert!(log.contains("quota=20000") || log.contains(&above), "{log}");
+    assert_eq!(
+        run(&["find", "/sys/fs/cgroup", "-name", "triphammer-build-*"]),
+        ""
+    );
     run(&["docker", "image", "rm", "triphammer/builds:busy"]);
 }
 
