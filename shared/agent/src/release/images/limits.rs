@@ -12,11 +12,17 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// Where the kernel shows cgroups.
 const ROOT: &str = "/sys/fs/cgroup";
 /// The kernel's own period for shares of a processor.
 const PERIOD_MICROSECONDS: u64 = 100_000;
+/// Of a build that was ended, the last processes go within moments; a cgroup that stays costs nothing.
+const LETTING_GO: u32 = 20;
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How the engine's builder calls the folder of a step.
 const STEP: &str = "/buildkit/executor/";
 
@@ -27,7 +33,6 @@ type Setting = (&'static str, String);
 #[derive(Debug)]
 pub struct Cgroup {
     name: String,
-    folders: Vec<PathBuf>,
 }
 
 fn is_unified() -> bool {
@@ -101,10 +106,7 @@ impl Cgroup {
         }
         let root = Path::new(ROOT);
         let name = format!("triphammer-build-{deployment}");
-        let mut cgroup = Self {
-            name,
-            folders: Vec::new(),
-        };
+        let cgroup = Self { name };
         if unified {
             // systemd has switched them on where it needs them; once more does no harm.
             let _ = fs::write(root.join("cgroup.subtree_control"), "+memory +cpu");
@@ -121,9 +123,6 @@ impl Cgroup {
                 }
                 _ => {}
             }
-            if !cgroup.folders.contains(&folder) {
-                cgroup.folders.push(folder.clone());
-            }
             set(&folder, &settings).map_err(|error| io_at(&folder, &error))?;
         }
         Ok(Some(cgroup))
@@ -137,12 +136,33 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        for folder in &self.folders {
-            // The builder leaves an empty one inside. What cannot be removed has no process and costs nothing.
-            let _ = fs::remove_dir(folder.join("buildkit"));
-            let _ = fs::remove_dir(folder);
+        for _ in 0..LETTING_GO {
+            // The builder makes one of this name in every tree, and leaves an empty one inside.
+            let left = trees()
+                .into_iter()
+                .map(|tree| tree.join(&self.name))
+                .filter(|folder| {
+                    let _ = fs::remove_dir(folder.join("buildkit"));
+                    let _ = fs::remove_dir(folder);
+                    folder.exists()
+                })
+                .count();
+            if left == 0 {
+                return;
+            }
+            thread::sleep(LOOK_AGAIN);
         }
     }
+}
+
+/// Where cgroups are: one tree in version 2, one for each controller in version 1.
+fn trees() -> Vec<PathBuf> {
+    let mut trees = vec![PathBuf::from(ROOT)];
+    if !is_unified() {
+        let entries = fs::read_dir(ROOT).into_iter().flatten().flatten();
+        trees.extend(entries.map(|entry| entry.path()));
+    }
+    trees
 }
 
 /// Puts limits on steps as they come, for engines that pass none on.

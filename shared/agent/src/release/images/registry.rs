@@ -25,12 +25,17 @@ pub enum Trouble {
     Away,
     /// No room here.
     NoRoom,
+    /// The engine itself is going.
+    Engine,
 }
 
 /// The first that is met counts.
-const WORDS: [(&str, Trouble); 35] = [
+const WORDS: [(&str, Trouble); 37] = [
     ("no space left on device", Trouble::NoRoom),
     ("disk quota exceeded", Trouble::NoRoom),
+    // A cancel of ours ends the connection, so that nothing is said of it.
+    ("context canceled", Trouble::Engine),
+    ("connection is closing", Trouble::Engine),
     ("no matching manifest for", Trouble::OtherPlatform),
     ("no match for platform", Trouble::OtherPlatform),
     ("toomanyrequests", Trouble::TooMany),
@@ -115,6 +120,7 @@ pub fn fault(reference: &Reference, trouble: Option<Trouble>, room: &Path) -> Ag
             ),
         ),
         Some(Trouble::NoRoom) => disk_full(room),
+        Some(Trouble::Engine) => away(),
         Some(Trouble::Away) | None => unavailable(
             "registry_away",
             format!("The registry {registry} does not answer this server now."),

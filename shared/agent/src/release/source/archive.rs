@@ -36,7 +36,7 @@ const TARGET_LIMIT_BYTES: u64 = 4096;
 /// What an archive of this size may become.
 pub fn bytes_limit(sealed: &Sealed) -> u64 {
     let limit = sealed.size_bytes.saturating_mul(RATIO_LIMIT);
-    limit.max(SMALL_TREE_BYTES).min(BYTES_LIMIT)
+    limit.clamp(SMALL_TREE_BYTES, BYTES_LIMIT)
 }
 
 /// Unpack a `.tar.gz` as it comes.

@@ -8,6 +8,7 @@ mod fetch;
 mod git;
 mod hosts;
 mod refusal;
+mod repository;
 mod resolve;
 mod scratch;
 mod tarball;
