@@ -1,6 +1,6 @@
 //! The proxy on a Docker host: a real Caddy, real connections, swaps under load.
 //!
-//! The rule held: whatever changes behind it, no request fails, none is done twice, and what runs is what is kept.
+//! The rule held: whatever changes behind it, no request fails, none is passed on twice, and what runs is what is kept.
 //!
 //! Needs root and what `infra/lab/lab` needs, so it runs only when asked:
 //! `cargo test -p agent --test proxy_on_a_server -- --ignored`. The binary is the test and what runs on the server, so
@@ -13,6 +13,8 @@
 mod client;
 #[path = "proxy/lab.rs"]
 mod lab;
+#[path = "proxy/load.rs"]
+mod load;
 #[path = "proxy/proofs.rs"]
 mod proofs;
 #[path = "proxy/service.rs"]

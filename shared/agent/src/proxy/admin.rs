@@ -14,6 +14,8 @@ use std::time::Duration;
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 /// Some thousand routes.
 const ANSWER_LIMIT_BYTES: u64 = 32 * 1024 * 1024;
+/// Nobody answers.
+pub const DOWN: &str = "proxy_down";
 /// The only `Host` that the admin address answers to: no browser on this server would send it.
 pub const ORIGIN: &str = "triphammer";
 
@@ -65,13 +67,12 @@ pub fn load(paths: &Paths, configuration: &[u8]) -> Result<()> {
 }
 
 fn down(error: io::Error) -> protocol::AgentError {
-    let error_text = error.to_string();
     with_detail(
         unavailable(
-            "proxy_down",
+            DOWN,
             "The proxy on this server does not answer. Look at it: systemctl status triphammer-proxy.",
         ),
-        error_text,
+        error.to_string(),
     )
 }
 

@@ -28,13 +28,14 @@ const DIAL_WITHIN: &str = "2s";
 /// one that is just being closed. It also lets [`super::drain`] tell used from unused. A new one costs 50 µs here.
 const UPSTREAM_IDLE: &str = "1s";
 /// A request that no container takes is tried again so long: a service that restarts is slow then, not away. What a
-/// container has taken is tried again only when it is a GET.
-const TRY_FOR: &str = "5s";
+/// container has taken is tried again only when it is a GET. One with a body is not tried again before Caddy 2.11, which
+/// closes the body at the first try (caddyserver/caddy#7546).
+const TRY_FOR: &str = "7s";
 /// Between two tries: a GET that ends its container ends few of them.
 const TRY_EVERY: &str = "250ms";
-/// A replica that refused is left out so long, when there are others. Shorter than [`TRY_FOR`], so that a request
-/// outlasts it when all refused.
-const LEFT_OUT_FOR: &str = "2s";
+/// A replica that refused is left out so long, when there are others. Long, because every look at it may cost a request
+/// with a body; shorter than [`TRY_FOR`], so that a request outlasts it when all refused.
+const LEFT_OUT_FOR: &str = "5s";
 
 const STOPPED: &str = "This environment is stopped.\n";
 const UNKNOWN: &str = "Nothing is served at this address.\n";

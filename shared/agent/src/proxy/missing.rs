@@ -5,10 +5,12 @@
 use super::{UNIT, ports, unit};
 use crate::fault::first_bytes;
 use crate::paths::Paths;
-use crate::run::{self, As, Outcome};
+use crate::run::{self, As};
 use crate::web::units;
 use std::path::Path;
 
+/// An engine that takes longer than this is not well.
+const ANSWERS_WITHIN_SECONDS: &str = "10";
 /// Of Docker's programs: a version is one.
 const LINE_LIMIT_BYTES: usize = 200;
 /// An image of a framework is about one, and the next one is unpacked beside it.
@@ -72,9 +74,11 @@ fn engine(lacks: &mut Vec<String>) {
     }
 }
 
-/// The first line of what a program says; none when it fails or says nothing.
+/// The first line of what a program says; none when it fails, says nothing or hangs, as Docker's does with its engine.
 fn line(program: &Path, arguments: &[&str]) -> Option<String> {
-    let seen: Outcome = run::run(run::command(program, As::Root).args(arguments), b"").ok()?;
+    let mut command = run::command(&run::find("timeout")?, As::Root);
+    command.args(["--signal=KILL", ANSWERS_WITHIN_SECONDS]);
+    let seen = run::run(command.arg(program).args(arguments), b"").ok()?;
     let line = seen.output.lines().next()?.trim();
     (seen.ok && !line.is_empty()).then(|| first_bytes(line, LINE_LIMIT_BYTES))
 }

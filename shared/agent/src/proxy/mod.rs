@@ -48,13 +48,17 @@ impl Way {
 /// changed. A host name that another environment of this server has is refused. An empty list takes them away.
 ///
 /// A reload closes connections on which nothing is asked: a client that asks at that very moment asks again, as HTTP
-/// has it. It also closes WebSockets, unless Caddy is 2.7 or newer.
+/// has it. It also tells every WebSocket of this server, whichever environment's, that it is going away (1001).
 pub fn set(paths: &Paths, environment: &str, ways: &[Way]) -> Result<bool> {
     check_all(environment, ways)?;
+    let no_proxy = !unit::is_there(paths) && !admin::is_there(paths);
+    if ways.is_empty() && no_proxy && Kept::read(paths)?.of(environment).is_empty() {
+        return Ok(false);
+    }
     let locked = kept::lock(paths)?;
     let mut kept = Kept::read(paths)?;
     kept.change(environment, ways)?;
-    if ways.is_empty() && !unit::is_there(paths) && !admin::is_there(paths) {
+    if ways.is_empty() && no_proxy {
         return kept.store(paths, &locked);
     }
     let mut changed = unit::load(paths, &kept, &locked)?;

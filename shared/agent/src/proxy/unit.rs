@@ -42,8 +42,9 @@ fn data(paths: &Paths) -> [PathBuf; 2] {
     ]
 }
 
-/// A user of its own that exists as long as it runs: Debian's user caddy may read the files of web servers. It reads
-/// its configuration as a credential, for the agent's folder is root's alone.
+/// A user of its own that exists as long as it runs. Debian's user caddy may read the files of web servers; and two
+/// Caddies of one user share a port without a word, each with half of the requests: this one cannot share caddy.service's.
+/// It reads its configuration as a credential, for the agent's folder is root's alone.
 fn unit_text(caddy: &Path, start_file: &Path) -> String {
     format!(
         "# managed by triphammer
@@ -99,10 +100,12 @@ pub fn set_up(paths: &Paths) -> Result<bool> {
 
 /// Let Caddy run these routes, and start it first if it does not run; true when it ran others.
 pub fn load(paths: &Paths, kept: &Kept, locked: &Locked) -> Result<bool> {
-    if !admin::is_there(paths) {
-        // With the routes that are kept: these here it may not take.
-        set_up_locked(paths, &Kept::read(paths)?, locked)?;
+    match load_into_running(paths, kept) {
+        Err(error) if error.code == admin::DOWN => {}
+        done => return done,
     }
+    // With the routes that are kept: these here it may not take.
+    set_up_locked(paths, &Kept::read(paths)?, locked)?;
     load_into_running(paths, kept)
 }
 

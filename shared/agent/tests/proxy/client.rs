@@ -40,9 +40,9 @@ pub struct Answer {
 #[derive(Default)]
 pub struct Client {
     kept: Option<BufReader<TcpStream>>,
-    /// How often a kept connection was closed before the answer began, and the request went over a new one: a server
+    /// The ids of requests whose kept connection was closed before the answer began, and which went over a new one: a server
     /// may close a connection at any time between two requests (RFC 9112, 9.3.1 and 9.5), and browsers and curl do so.
-    pub asked_again: u32,
+    pub asked_again: Vec<String>,
 }
 
 impl Client {
@@ -50,7 +50,7 @@ impl Client {
         if let Some(mut kept) = self.kept.take() {
             match exchange(&mut kept, asked, true) {
                 Ok(answer) => return Ok(self.keep(kept, answer)),
-                Err(Failed::NothingHeard(_)) => self.asked_again += 1,
+                Err(Failed::NothingHeard(_)) => self.asked_again.push(asked.id.to_string()),
                 Err(Failed::Broken(what)) => return Err(format!("on a kept connection: {what}")),
             }
         }

@@ -15,7 +15,7 @@ pub type Done = Arc<Mutex<HashMap<String, u32>>>;
 pub struct Upstream {
     pub address: SocketAddr,
     stop: Arc<AtomicBool>,
-    open: Arc<Mutex<Vec<TcpStream>>>,
+    open: Arc<Mutex<HashMap<u64, TcpStream>>>,
     accepting: Option<JoinHandle<()>>,
 }
 
@@ -24,20 +24,23 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let address = listener.local_addr().expect("an address");
         let stop = Arc::new(AtomicBool::new(false));
-        let open = Arc::new(Mutex::new(Vec::new()));
+        let open = Arc::new(Mutex::new(HashMap::new()));
         let accepting = {
             let (stop, open, done) = (Arc::clone(&stop), Arc::clone(&open), Arc::clone(done));
             let name = name.to_string();
             thread::spawn(move || {
-                for stream in listener.incoming() {
+                for (number, stream) in (0..).zip(listener.incoming()) {
                     if stop.load(Ordering::SeqCst) {
                         return;
                     }
                     let stream = stream.expect("accepted");
                     let copy = stream.try_clone().expect("copied");
-                    open.lock().expect("free").push(copy);
-                    let (name, done) = (name.clone(), Arc::clone(&done));
-                    thread::spawn(move || serve(stream, &name, &done));
+                    open.lock().expect("free").insert(number, copy);
+                    let (name, done, open) = (name.clone(), Arc::clone(&done), Arc::clone(&open));
+                    thread::spawn(move || {
+                        serve(stream, &name, &done);
+                        open.lock().expect("free").remove(&number);
+                    });
                 }
             })
         };
@@ -61,7 +64,7 @@ impl Drop for Upstream {
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
         }
-        for stream in self.open.lock().expect("free").drain(..) {
+        for stream in self.open.lock().expect("free").values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
