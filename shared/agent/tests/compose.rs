@@ -10,6 +10,10 @@
     reason = "it is told by the environment which Compose to use"
 )]
 
+#[path = "compose/complaints.rs"]
+mod complaints;
+#[path = "compose/confined.rs"]
+mod confined;
 #[path = "compose/forms.rs"]
 mod forms;
 #[path = "compose/values.rs"]

@@ -3,7 +3,8 @@
 //! Promise: Compose prints parts of the file, values among them. Only the place is passed on, made of names that stand in
 //! the file, and a sentence that is chosen here.
 
-use super::yaml::{Node, invalid};
+use super::node::Node;
+use super::yaml::invalid;
 use protocol::AgentError;
 use std::collections::BTreeSet;
 

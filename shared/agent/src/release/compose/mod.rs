@@ -8,6 +8,8 @@
 
 mod complaint;
 mod engine;
+mod grammar;
+mod node;
 mod outside;
 mod services;
 mod template;
@@ -47,7 +49,7 @@ pub fn text(model: &Value) -> String {
 
 fn put(value: &Value, text: &mut String) {
     match value {
-        Value::String(value) => yaml::quote(value, text),
+        Value::String(value) => node::quote(value, text),
         Value::Array(items) => {
             text.push('[');
             for (at, item) in items.iter().enumerate() {
@@ -60,7 +62,7 @@ fn put(value: &Value, text: &mut String) {
             text.push('{');
             for (at, (name, value)) in entries.iter().enumerate() {
                 text.push_str(if at > 0 { ",\n" } else { "" });
-                yaml::quote(name, text);
+                node::quote(name, text);
                 text.push_str(": ");
                 put(value, text);
             }
@@ -100,7 +102,7 @@ pub fn resolve_by(engine: &Engine, asked: &ReleasePrepare) -> Result<Resolved> {
     }
     let known = complaint::Known::of(&file);
     let model = engine.config(
-        &yaml::write(&file),
+        &node::write(&file),
         &asked.environment,
         &asked.profiles,
         &known,
@@ -153,7 +155,7 @@ fn tell_problems(problems: &[template::Problem], wanted: &BTreeSet<String>) -> R
             Some(name) => demanded.insert(name.as_str()),
             None => {
                 return Err(yaml::invalid(format!(
-                    "{}: a $ begins no variable. Write $$ for a $ that is meant as it stands.",
+                    "{}: a ${{ begins no variable. Write $${{ for one that is meant as it stands.",
                     problem.path.join(".")
                 )));
             }
@@ -257,9 +259,9 @@ fn replicas(service: &Value) -> u64 {
         .map_or(1, |count| count.as_u64().unwrap_or(0))
 }
 
-fn notes_of(file: &yaml::Node, asked: &ReleasePrepare) -> Vec<String> {
+fn notes_of(file: &node::Node, asked: &ReleasePrepare) -> Vec<String> {
     let mut notes = Vec::new();
-    let own = file.get("name").and_then(yaml::Node::as_text);
+    let own = file.get("name").and_then(node::Node::as_text);
     if own.is_some_and(|name| name != asked.environment) {
         notes.push(format!(
             "The file's own name is not used: the project is {}.",

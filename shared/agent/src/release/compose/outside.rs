@@ -3,7 +3,7 @@
 //! Promise: judged before Compose sees anything, because Compose reads such files as soon as it reads the one that names
 //! them. A file that comes as a text has no folder, so that none of them can be meant.
 
-use super::yaml::Node;
+use super::node::Node;
 use crate::release::policy::Violation;
 
 /// Of a service: each reads a file of the server.

@@ -2,8 +2,8 @@
 //!
 //! Promise: what no wanted profile enables is left out before it is judged, unless a wanted service extends it.
 
+use super::node::Node;
 use super::template::Filling;
-use super::yaml::Node;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Every profile.
@@ -148,7 +148,8 @@ pub fn give_images(file: &mut Node, images: &BTreeMap<String, String>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::yaml::{parse, write};
+    use super::super::node::write;
+    use super::super::yaml::parse;
     use super::*;
 
     const FILE: &str = "

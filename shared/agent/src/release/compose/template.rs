@@ -1,121 +1,17 @@
-//! Variables in a Compose file's texts: `$NAME`, `${NAME}`, and those with a default, a demand or an alternative.
+//! Variables in a Compose file's texts, filled in.
 //!
-//! Promise: the grammar of Compose, filled in here, so that a value goes to Compose as a text and never as a variable of
+//! Promise: done here and not by Compose, so that a value goes to Compose as a text and never as a variable of
 //! the environment, where its name could have a meaning to a program. A name is told, a value never.
 
-use super::yaml::{self, Node, Scalar};
+use super::grammar::{self, Part, What};
+use super::node::{Node, Scalar};
+use super::yaml;
 use crate::fault::Result;
 use protocol::release::{ValueFrom, Variable};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Defaults within defaults: nobody reads deeper ones.
-const DEPTH_LIMIT: usize = 16;
 /// The one variable that Compose itself gives.
 const PROJECT: &str = "COMPOSE_PROJECT_NAME";
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    Text(String),
-    Variable(String, Option<Otherwise>),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Otherwise {
-    what: What,
-    /// With a colon, an empty value counts as none.
-    or_empty: bool,
-    parts: Vec<Part>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
-    /// `-`
-    Default,
-    /// `?`
-    Demand,
-    /// `+`
-    Alternative,
-}
-
-fn parse(text: &str, depth: usize) -> Option<Vec<Part>> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        if at > 0 {
-            parts.push(Part::Text(rest[..at].to_string()));
-        }
-        rest = &rest[at + 1..];
-        if let Some(after) = rest.strip_prefix('$') {
-            parts.push(Part::Text("$".into()));
-            rest = after;
-        } else if let Some(after) = rest.strip_prefix('{') {
-            let end = closing(after)?;
-            parts.push(braced(&after[..end], depth)?);
-            rest = &after[end + 1..];
-        } else {
-            let name = name(rest)?;
-            parts.push(Part::Variable(name.to_string(), None));
-            rest = &rest[name.len()..];
-        }
-    }
-    if !rest.is_empty() {
-        parts.push(Part::Text(rest.to_string()));
-    }
-    Some(parts)
-}
-
-fn braced(inside: &str, depth: usize) -> Option<Part> {
-    let name = name(inside)?;
-    let rest = &inside[name.len()..];
-    let (or_empty, operation) = match rest.strip_prefix(':') {
-        Some(operation) => (true, operation),
-        None => (false, rest),
-    };
-    let what = match operation.chars().next() {
-        None if !or_empty => return Some(Part::Variable(name.into(), None)),
-        Some('-') => What::Default,
-        Some('?') => What::Demand,
-        Some('+') => What::Alternative,
-        _ => return None,
-    };
-    if depth == DEPTH_LIMIT {
-        return None;
-    }
-    let parts = parse(&operation[1..], depth + 1)?;
-    let otherwise = Otherwise {
-        what,
-        or_empty,
-        parts,
-    };
-    Some(Part::Variable(name.into(), Some(otherwise)))
-}
-
-fn name(text: &str) -> Option<&str> {
-    let end = text
-        .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-        .unwrap_or(text.len());
-    (end > 0 && !text.starts_with(|c: char| c.is_ascii_digit())).then(|| &text[..end])
-}
-
-/// Where the brace of a variable closes; those of variables inside it are counted, as Compose does.
-fn closing(text: &str) -> Option<usize> {
-    let mut open = 1;
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        if bytes[at] == b'}' {
-            open -= 1;
-            if open == 0 {
-                return Some(at);
-            }
-        } else if bytes[at..].starts_with(b"${") {
-            open += 1;
-            at += 1;
-        }
-        at += 1;
-    }
-    None
-}
 
 /// Fills variables in, and remembers which there were.
 pub struct Filling<'a> {
@@ -226,7 +122,7 @@ impl<'a> Filling<'a> {
                 demanded,
             });
         };
-        let Some(parts) = parse(&scalar.text, 0) else {
+        let Some(parts) = grammar::parse(&scalar.text) else {
             problem(None);
             return Ok(Node::text(""));
         };
@@ -339,6 +235,11 @@ mod tests {
             ("${B:-$$}", "$"),
             ("${COMPOSE_PROJECT_NAME}_x", "shop_x"),
             ("}{", "}{"),
+            ("$ a$ ^/b$ $1 $(pwd) $-$", "$ a$ ^/b$ $1 $(pwd) $-$"),
+            ("${B:-a$}b", "a$b"),
+            ("${B:-$$${A}}", "$a"),
+            ("${A:-$${B}}z", "az"),
+            ("${B:-{\"x\":1}}", "{\"x\":1}"),
         ] {
             assert_eq!(filled(text).as_deref(), Ok(wanted), "{text}");
         }
@@ -347,9 +248,6 @@ mod tests {
     #[test]
     fn what_is_no_template_is_refused() {
         for text in [
-            "$",
-            "a$",
-            "$1",
             "${",
             "${}",
             "${A",
@@ -358,9 +256,9 @@ mod tests {
             "${A:x}",
             "${A/x/y}",
             "${A b}",
-            "$(A)",
-            "$-",
+            "${A.b}",
             "${B:-${}}",
+            "$ ${A",
         ] {
             assert_eq!(filled(text), Err(None), "{text}");
         }
