@@ -178,8 +178,16 @@ impl Release {
         Ok(files::exists(&self.path.join("plan.json")) && kept == Some(sum(asked)?))
     }
 
+    /// Keep what was asked, its images pinned, and what will be done.
+    pub fn prepare(&self, asked: &ReleasePrepare, plan: &ReleasePlan) -> Result<()> {
+        self.make()?;
+        store(&self.path.join("asked.json"), asked)?;
+        // Last: what has a plan is prepared.
+        store(&self.path.join("plan.json"), plan)
+    }
+
     /// Keep what was asked (its images pinned in `pinned`), its files, and what will be done.
-    pub fn prepare(
+    pub fn keep(
         &self,
         asked: &ReleasePrepare,
         pinned: &ReleasePrepare,
@@ -187,14 +195,12 @@ impl Release {
         plan: &ReleasePlan,
     ) -> Result<()> {
         files::remove(&self.path.join("plan.json"))?;
-        store(&self.path.join("asked.json"), pinned)?;
         store(&self.in_place(), &files.in_place)?;
         store(&self.beside(), &files.beside)?;
         store(&self.path.join("decisions.json"), &files.decisions)?;
         store(&self.path.join("outlives.json"), &files.outlives)?;
         store(&self.path.join("ask.json"), &sum(asked)?)?;
-        // Last: what has a plan is prepared.
-        store(&self.path.join("plan.json"), plan)
+        self.prepare(pinned, plan)
     }
 
     /// Make the folder.

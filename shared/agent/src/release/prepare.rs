@@ -61,7 +61,7 @@ pub fn prepare(work: &Work, asked: &ReleasePrepare) -> Result<ReleasePlan> {
     for service in plan.services.iter_mut().filter(|one| !one.has_health_check) {
         service.has_health_check = has_health_check(&service.image)?.unwrap_or(false);
     }
-    release.prepare(asked, &pinned, &files, &plan)?;
+    release.keep(asked, &pinned, &files, &plan)?;
     Ok(plan)
 }
 

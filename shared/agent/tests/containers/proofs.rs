@@ -294,7 +294,11 @@ fn late(host: &Host) {
 
 fn needs_too_much(host: &Host) {
     let before = host.snapshot();
-    let mut ask = asked(SHOP, "three", json!({ "BEGIN": "tail -c 100m /dev/zero" }));
+    let mut ask = asked(
+        SHOP,
+        "three",
+        json!({ "BEGIN": "exec tail -c 100m /dev/zero" }),
+    );
     ask["limits"] = json!({ "memory_bytes": 16 << 20, "log_bytes": 1 << 20 });
     let plan = host
         .call(&id(18), "release_prepare", ask.clone())
@@ -306,7 +310,11 @@ fn needs_too_much(host: &Host) {
         "{plan}"
     );
     let error = host.up_to_switch(&id(18), &ask).expect_err("fails");
-    println!("  {error}");
+    let message = error["message"].as_str().expect("a message");
+    assert!(
+        message.contains("needed more than its 16 MB of memory"),
+        "{message}"
+    );
     host.undo(&id(18), SHOP);
     assert_eq!(host.snapshot(), before);
     // What an application says itself is no error of the proxy's.

@@ -2,7 +2,7 @@
 //!
 //! Promise: a container counts as ready only while it is; an end is told at once, with its cause.
 
-use super::judge::{Expected, Seen, judge};
+use super::judge::{Expected, Seen, ended, judge};
 use super::{last_lines, probe};
 use crate::fault::{Result, refused, with_detail};
 use crate::jobs::context::Context;
@@ -228,10 +228,9 @@ fn failed(
     container: &Container,
     how: &str,
 ) -> AgentError {
-    let again = || container::last_exit_code(container).ok().flatten();
-    let how = match container.runs().then(again).flatten() {
-        Some(exit) if code == "container_exited" => {
-            format!("ended with exit code {exit}, and the engine started it again")
+    let how = match code {
+        "container_exited" if container.runs() => {
+            format!("{}, and the engine started it again", before(container))
         }
         _ => scene.mask.line(how),
     };
@@ -256,4 +255,18 @@ fn failed(
         ),
         detail.join("\n"),
     )
+}
+
+/// How a container that runs again ended before.
+fn before(container: &Container) -> String {
+    if container.out_of_memory {
+        return ended(container);
+    }
+    match container::last_exit_code(container) {
+        Ok(Some(exit_code)) => ended(&Container {
+            exit_code,
+            ..container.clone()
+        }),
+        _ => "ended".to_string(),
+    }
 }
