@@ -12,6 +12,7 @@ use crate::files;
 use crate::lease;
 use crate::paths::Paths;
 use crate::proxy;
+use crate::release::source;
 use crate::run::{self, As};
 use crate::serve;
 use protocol::{AGENT_PATH, Changed, Install, Uninstall, VersionReply};
@@ -147,6 +148,7 @@ fn all_away(paths: &Paths, done: &mut Changed) -> Result<()> {
     if is_ours(paths)? {
         accounts::remove(paths, LOGIN)?;
     }
+    source::remove(paths)?;
     files::remove(&binary)?;
     files::remove(&files::beside(&binary))?;
     if let Some(directory) = binary.parent() {

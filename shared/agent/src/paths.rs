@@ -62,6 +62,11 @@ impl Paths {
         self.state().join("releases")
     }
 
+    /// Where Git works: a folder for each call, gone with it. Not in the agent's own, which Git's user may not enter.
+    pub fn sources(&self) -> PathBuf {
+        self.at("var/lib/triphammer-sources")
+    }
+
     /// The proxy's configuration, and the routes it is made of.
     pub fn proxy(&self) -> PathBuf {
         self.state().join("proxy")

@@ -6,10 +6,12 @@ use crate::check;
 use crate::fault::{Result, broken, io_at, refused};
 use crate::files;
 use crate::paths::Paths;
+use crate::release::plan::Files;
 use protocol::release::{ReleasePlan, ReleasePrepare};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +34,20 @@ pub struct State {
     /// A person stopped it.
     #[serde(default)]
     pub stopped: bool,
+    /// It was stopped when `before` was live.
+    #[serde(default)]
+    pub stopped_before: bool,
+}
+
+impl State {
+    /// The release that this one replaces or has replaced.
+    pub fn replaced_by(&self, deployment: &str) -> Option<&str> {
+        if self.live.as_deref() == Some(deployment) {
+            self.before.as_deref()
+        } else {
+            self.live.as_deref()
+        }
+    }
 }
 
 /// One release's folder.
@@ -42,8 +58,8 @@ pub struct Release {
     path: PathBuf,
 }
 
-/// Ports of this host, on the loopback address, by service; one for each replica, in order.
-pub type Ports = BTreeMap<String, Vec<u16>>;
+/// Ports of this host, on the loopback address, by service and port of its own; one for each replica, in order.
+pub type Ports = BTreeMap<String, BTreeMap<u16, Vec<u16>>>;
 
 impl Environment {
     /// By its name, which is checked here.
@@ -98,6 +114,39 @@ impl Environment {
         files::directory(&self.path, 0o700)?;
         store(&self.path.join("state.json"), state)
     }
+
+    /// The release that this deployment's replaces or has replaced.
+    pub fn replaced_by(&self, deployment: &str) -> Result<Option<Release>> {
+        let state = self.state()?;
+        state
+            .replaced_by(deployment)
+            .map(|id| self.release(id))
+            .transpose()
+    }
+
+    /// The release that the routes lead to.
+    pub fn live(&self) -> Result<Release> {
+        let live = self.state()?.live.map(|id| self.release(&id)).transpose()?;
+        live.ok_or_else(|| {
+            refused(
+                "never_released",
+                format!(
+                    "Nothing of {} runs on this server. Deploy first.",
+                    self.name
+                ),
+            )
+        })
+    }
+
+    /// Images of releases that are gone, until they are pruned.
+    pub fn lapsed(&self) -> Result<BTreeSet<String>> {
+        Ok(load(&self.path.join("lapsed.json"))?.unwrap_or_default())
+    }
+
+    /// Keep them.
+    pub fn set_lapsed(&self, images: &BTreeSet<String>) -> Result<()> {
+        store(&self.path.join("lapsed.json"), images)
+    }
 }
 
 impl Release {
@@ -123,12 +172,75 @@ impl Release {
         format!("{}-{}", self.environment, &id[id.len().saturating_sub(8)..])
     }
 
+    /// Was it prepared for exactly this?
+    pub fn was_asked(&self, asked: &ReleasePrepare) -> Result<bool> {
+        let kept: Option<String> = load(&self.path.join("ask.json"))?;
+        Ok(files::exists(&self.path.join("plan.json")) && kept == Some(sum(asked)?))
+    }
+
     /// Keep what was asked, its images pinned, and what will be done.
     pub fn prepare(&self, asked: &ReleasePrepare, plan: &ReleasePlan) -> Result<()> {
-        files::directory(&self.path, 0o700)?;
+        self.make()?;
         store(&self.path.join("asked.json"), asked)?;
         // Last: what has a plan is prepared.
         store(&self.path.join("plan.json"), plan)
+    }
+
+    /// Keep what was asked (its images pinned in `pinned`), its files, and what will be done.
+    pub fn keep(
+        &self,
+        asked: &ReleasePrepare,
+        pinned: &ReleasePrepare,
+        files: &Files,
+        plan: &ReleasePlan,
+    ) -> Result<()> {
+        files::remove(&self.path.join("plan.json"))?;
+        store(&self.in_place(), &files.in_place)?;
+        store(&self.beside(), &files.beside)?;
+        store(&self.path.join("decisions.json"), &files.decisions)?;
+        store(&self.path.join("outlives.json"), &files.outlives)?;
+        store(&self.path.join("ask.json"), &sum(asked)?)?;
+        self.prepare(pinned, plan)
+    }
+
+    /// Make the folder.
+    pub fn make(&self) -> Result<()> {
+        self.path
+            .parent()
+            .map_or(Ok(false), |parent| files::directory(parent, 0o700))?;
+        files::directory(&self.path, 0o700)?;
+        Ok(())
+    }
+
+    /// Is all of it here?
+    pub fn is_prepared(&self) -> bool {
+        files::exists(&self.path.join("plan.json"))
+    }
+
+    /// The two Compose files and what must be there for them.
+    pub fn files(&self) -> Result<Files> {
+        let outlives = load(&self.path.join("outlives.json"))?;
+        Ok(Files {
+            in_place: load(&self.in_place())?.ok_or_else(|| self.not_prepared())?,
+            beside: load(&self.beside())?.ok_or_else(|| self.not_prepared())?,
+            decisions: load(&self.path.join("decisions.json"))?
+                .ok_or_else(|| self.not_prepared())?,
+            outlives: outlives.unwrap_or_default(),
+            notes: Vec::new(),
+        })
+    }
+
+    /// Have services been updated in place by this release?
+    pub fn has_updated(&self) -> bool {
+        files::exists(&self.path.join("updated"))
+    }
+
+    /// Keep whether they have.
+    pub fn set_updated(&self, has: bool) -> Result<()> {
+        if has {
+            return files::write(&self.path.join("updated"), b"", 0o600);
+        }
+        files::remove(&self.path.join("updated")).map(|_| ())
     }
 
     /// What was asked, its images pinned.
@@ -206,6 +318,13 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
             format!("The agent's own file {} is damaged.", path.display()),
         )
     })
+}
+
+/// Of what was asked: it holds secrets, and so does the folder.
+fn sum(asked: &ReleasePrepare) -> Result<String> {
+    let text = serde_json::to_vec(asked)
+        .map_err(|_| broken("reply_lost", "A release could not be written."))?;
+    Ok(hex::encode(Sha256::digest(&text)))
 }
 
 fn names(folder: &Path) -> Result<Vec<String>> {

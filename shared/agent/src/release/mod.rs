@@ -4,13 +4,19 @@
 //! touched, volumes are never deleted, and every act may be repeated from wherever it stopped.
 
 pub mod compose;
+pub mod container;
 pub mod containers;
+pub mod engine;
 pub mod folder;
 pub mod health;
 pub mod images;
+pub mod mask;
 pub mod observe;
 pub mod plan;
 pub mod policy;
+pub mod ports;
 pub mod prepare;
+mod project;
+mod scene;
 pub mod source;
 pub mod switch;

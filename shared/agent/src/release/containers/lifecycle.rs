@@ -1,0 +1,139 @@
+//! An environment stopped, started again, restarted, with the release that is live.
+//!
+//! Promise: what was interrupted is completed by a repeat; the proxy is told before the containers go, and after they came.
+
+use super::up;
+use crate::fault::{Result, refused};
+use crate::jobs::context::Context;
+use crate::jobs::work::Finished;
+use crate::proxy;
+use crate::release::container::Container;
+use crate::release::engine;
+use crate::release::health;
+use crate::release::observe;
+use crate::release::scene::Scene;
+use crate::release::switch;
+use protocol::release::EnvironmentName;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Requests that a container is at may end before it is stopped; longer ones are cut by its own grace.
+const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+
+/// See [`protocol::job::Work::StopEnvironment`].
+pub fn stop(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
+    let scene = Scene::live(context.paths(), &asked.environment)?;
+    context.log(&format!("Stopping {}", asked.environment));
+    // First: a repeat, and whoever looks meanwhile, knows what is wanted.
+    let mut state = scene.state.clone();
+    state.stopped = true;
+    scene.environment.set_state(&state)?;
+    proxy::set(
+        context.paths(),
+        scene.environment.name(),
+        &switch::ways(&scene, &switch::Reach::Nothing),
+    )?;
+    for project in [scene.beside(), scene.in_place()] {
+        if !project.is_empty() {
+            let seen = scene.stream(context, &mut project.stop()?)?;
+            if !seen.ok {
+                return Err(engine::fault(&seen.errors));
+            }
+        }
+    }
+    Finished::new(observe::observe(context.paths(), asked)?, "Stopped")
+}
+
+/// See [`protocol::job::Work::StartEnvironment`].
+pub fn start_again(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
+    let scene = Scene::live(context.paths(), &asked.environment)?;
+    context.log(&format!("Starting {}", asked.environment));
+    up(context, &scene, &scene.in_place(), &[])?;
+    health::until_ready(context, &scene, &scene.names_in_place())?;
+    up(context, &scene, &scene.beside(), &[])?;
+    health::until_ready(context, &scene, &scene.names_beside())?;
+    proxy::set(
+        context.paths(),
+        scene.environment.name(),
+        &switch::ways(&scene, &switch::Reach::All),
+    )?;
+    let mut state = scene.state.clone();
+    state.stopped = false;
+    scene.environment.set_state(&state)?;
+    Finished::new(observe::observe(context.paths(), asked)?, "Started")
+}
+
+/// See [`protocol::job::Work::RestartEnvironment`].
+pub fn restart(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
+    let scene = Scene::live(context.paths(), &asked.environment)?;
+    if scene.state.stopped {
+        return Err(refused(
+            "environment_stopped",
+            "The environment is stopped: there is nothing to restart. Start it.",
+        ));
+    }
+    context.log(&format!("Restarting {}", asked.environment));
+    let all = scene.containers()?;
+    let own = scene.own(&all);
+    let names: BTreeSet<String> = own.iter().map(|one| one.service.clone()).collect();
+    // What others wait for is restarted before them.
+    let names = scene
+        .names_in_place()
+        .into_iter()
+        .chain(scene.names_beside())
+        .filter(|name| names.contains(name));
+    for name in names {
+        if scene.files.decisions.get(&name).is_some_and(|one| one.once) {
+            continue;
+        }
+        let own: Vec<&Container> = own
+            .iter()
+            .filter(|one| one.service == name)
+            .copied()
+            .collect();
+        if own.len() == 1 {
+            context.log(&format!(
+                "{name} has one container: it is away while that restarts"
+            ));
+        }
+        for container in &own {
+            one(context, &scene, container, own.len() > 1)?;
+        }
+    }
+    proxy::set(
+        context.paths(),
+        scene.environment.name(),
+        &switch::ways(&scene, &switch::Reach::All),
+    )?;
+    Finished::new(observe::observe(context.paths(), asked)?, "Restarted")
+}
+
+/// Restart one container; where others serve meanwhile, the proxy leaves it out until it is ready.
+fn one(context: &Context, scene: &Scene, container: &Container, has_others: bool) -> Result<()> {
+    let (paths, name) = (context.paths(), scene.environment.name());
+    let is_routed = has_others && scene.ports.contains_key(&container.service);
+    if is_routed {
+        let left_out: BTreeSet<u16> = container.ports.values().copied().collect();
+        proxy::set(
+            paths,
+            name,
+            &switch::ways(scene, &switch::Reach::AllBut(left_out.clone())),
+        )?;
+        let upstreams: Vec<String> = left_out
+            .iter()
+            .map(|port| format!("127.0.0.1:{port}"))
+            .collect();
+        proxy::drain(&upstreams, DRAIN_WITHIN)?;
+    }
+    let mut command = engine::docker()?;
+    command.args(["restart", &container.id]);
+    let seen = scene.stream(context, &mut command)?;
+    if !seen.ok {
+        return Err(engine::fault(&seen.errors));
+    }
+    health::until_ready(context, scene, &BTreeSet::from([container.service.clone()]))?;
+    if is_routed {
+        proxy::set(paths, name, &switch::ways(scene, &switch::Reach::All))?;
+    }
+    Ok(())
+}
