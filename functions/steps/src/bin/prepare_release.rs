@@ -115,9 +115,13 @@ impl PrepareRelease {
         let (asked, plan) = self.prepared(at, common, row, BTreeMap::new()).await?;
         let frozen = releases::frozen(&common.input, &asked, &plan, commit);
         let records = &self.hosts.cloud().records;
-        Ok(records
-            .frozen_put(at.team, at.deployment_id, &frozen)
-            .await?)
+        Ok(First {
+            server: row.id,
+            frozen: records
+                .frozen_put(at.team, at.deployment_id, &frozen)
+                .await?,
+            plan,
+        })
     }
 }
 
