@@ -89,6 +89,17 @@ const OTHERS: &[&str] = &[
 /// They leave large sites with names of every kind, which the others would have to look through.
 const SITES_WITH_CONTENT: &[&str] = &["backups", "large", "schedules"];
 
+/// They need Docker hosts.
+const RELEASES: &[&str] = &["releases"];
+/// Each boots what it needs.
+const ON_A_SERVER: &[&str] = &[
+    "jobs_on_a_server",
+    "proxy_on_a_server",
+    "images_on_a_server",
+    "containers_on_a_server",
+    "on_docker_hosts",
+];
+
 async fn on_two_stacks(name: &str, beside: &str) -> Result<()> {
     let stack = Place::ready(name).await?;
     say("the launcher's corrections");
@@ -98,7 +109,7 @@ async fn on_two_stacks(name: &str, beside: &str) -> Result<()> {
         .env("TRIPHAMMER_DYNAMODB_ENDPOINT", &stack.up.endpoint))?;
     let faults = Place::ready(beside).await?;
     run(stack
-        .suites(&[FAULTS, OTHERS, SITES_WITH_CONTENT].concat())
+        .suites(&[FAULTS, OTHERS, SITES_WITH_CONTENT, RELEASES].concat())
         .arg("--no-run"))?;
     say("end to end, on real servers");
     let log = up::state(beside).join("suites.log");
@@ -119,25 +130,44 @@ async fn on_two_stacks(name: &str, beside: &str) -> Result<()> {
     others
 }
 
+/// One that fails does not keep the others from saying what they found.
 async fn others(stack: &Place) -> Result<()> {
+    let mut failed = Vec::new();
+    let mut note = |what: &str, ended: Result<()>| {
+        if let Err(error) = ended {
+            failed.push(format!("{what}: {error:#}"));
+        }
+    };
     for suites in [OTHERS, SITES_WITH_CONTENT] {
-        run(stack.suites(suites).args(["--", "--test-threads", "1"]))?;
+        let ended = run(stack.suites(suites).args(["--", "--test-threads", "1"]));
+        note(&suites.join(", "), ended);
     }
-    say("jobs, on a server of their own");
-    run(&mut cargo(&[
-        "test",
-        "--test",
-        "jobs_on_a_server",
-        "--",
-        "--ignored",
-    ]))?;
+    say("releases, on Docker hosts");
+    note("releases", releases(stack));
+    say("the agent's own, on servers of their own");
     let app = build::sample_app()?;
-    say("Docker hosts and their hub");
-    run(
-        cargo(&["test", "--test", "on_docker_hosts", "--", "--ignored"])
-            .env("TRIPHAMMER_SAMPLE_APP", app),
-    )?;
-    contract::hold(&stack.up).await
+    for suite in ON_A_SERVER {
+        let mut command = cargo(&["test", "--test", suite, "--", "--ignored"]);
+        note(suite, run(command.env("TRIPHAMMER_SAMPLE_APP", &app)));
+    }
+    note("the contract", contract::hold(&stack.up).await);
+    if failed.is_empty() {
+        return Ok(());
+    }
+    bail!(failed.join("\n"))
+}
+
+/// On the same stack, with a lab of Docker hosts.
+fn releases(stack: &Place) -> Result<()> {
+    let name = format!("{}-docker", stack.name);
+    Lab::up(&name, 0, 2)?;
+    let ended = run(stack
+        .suites(RELEASES)
+        .args(["--", "--test-threads", "1"])
+        .env("TRIPHAMMER_E2E_LAB", &name)
+        .env("TRIPHAMMER_SAMPLE_APP", build::sample_app()?));
+    Lab::down(&name)?;
+    ended
 }
 
 /// A stack and a server.
