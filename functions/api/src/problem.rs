@@ -124,6 +124,7 @@ impl From<RecordsError> for ApiError {
             RecordsError::Taken(what) => {
                 Self::conflict("taken", format!("{what} is taken by another one."))
             }
+            RecordsError::InUse { code, why } => Self::conflict(code, why),
             RecordsError::BadCursor => {
                 Self::bad_request("bad_cursor", "The cursor is not one that a page gave.")
             }
