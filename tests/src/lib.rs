@@ -7,6 +7,7 @@
     reason = "a program around the product: it asks the machine itself"
 )]
 
+pub mod containers;
 pub mod faults;
 mod live;
 pub mod processes;

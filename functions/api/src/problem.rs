@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use contract::{FieldProblem, Holder, Problem};
 use domain::{ErrorKind, StepError};
+use kit::releases::Refused;
 use records::{CreateRefused, RecordsError};
 
 /// See the module.
@@ -139,6 +140,15 @@ impl From<RecordsError> for ApiError {
                 );
                 Self::fault()
             }
+        }
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::AutoDeploysPaused(_) => Self::conflict(refused.code(), refused.to_string()),
+            _ => Self::unprocessable(refused.code(), refused.to_string()),
         }
     }
 }
