@@ -8,6 +8,7 @@
 )]
 
 pub mod app;
+pub mod containers;
 pub mod faults;
 mod live;
 pub mod processes;

@@ -21,6 +21,8 @@ pub struct Route {
     pub needs_token: bool,
     /// The names of its parameters in the query.
     pub query: Vec<String>,
+    /// Some of them must be given.
+    pub needs_query: bool,
     body: Option<Value>,
 }
 
@@ -28,6 +30,15 @@ impl Route {
     /// `POST /v1/sites/{id}`
     pub fn name(&self) -> String {
         format!("{} {}", self.method, self.path)
+    }
+
+    /// Does it read what its owner can read as well, however often, and with no trace?
+    pub fn is_kept(&self) -> bool {
+        self.method == reqwest::Method::GET
+            && self.needs_token
+            && !self.needs_query
+            // Who reads a value is written down.
+            && !self.path.ends_with("/values/{name}")
     }
 
     /// The same path, asked with another method.
@@ -75,6 +86,8 @@ pub fn routes() -> Vec<Route> {
                 continue;
             };
             let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let mut needed = parameters.clone();
+            let needs_query = needed.any(|one| one["in"] == "query" && one["required"] == true);
             routes.push(Route {
                 method: method.to_uppercase().parse().expect("a method"),
                 path: path.clone(),
@@ -83,6 +96,7 @@ pub fn routes() -> Vec<Route> {
                     .filter(|parameter| parameter["in"] == "query")
                     .filter_map(|parameter| parameter["name"].as_str().map(str::to_string))
                     .collect(),
+                needs_query,
                 body: operation.get("requestBody").cloned(),
             });
         }
@@ -99,6 +113,9 @@ fn example(description: &Value, schema: &Value, id: &dyn Fn(&str) -> String) -> 
             return id(name).into();
         }
         return example(description, &description["components"]["schemas"][name], id);
+    }
+    if let Some(first) = schema["oneOf"].get(0) {
+        return example(description, first, id);
     }
     if let Some(first) = schema["examples"].get(0).or(schema["enum"].get(0)) {
         return first.clone();

@@ -13,6 +13,7 @@ use contract::FieldProblem;
 use records::Idempotency;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::str::FromStr;
 
@@ -84,6 +85,35 @@ fn idempotency_key(request: &Request) -> Result<Option<String>, ApiError> {
     }
 }
 
+/// JSON has one kind of number: where 22 is taken, 22.0 is.
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(bytes).or_else(|error| {
+        let Ok(mut value) = serde_json::from_slice(bytes) else {
+            return Err(error);
+        };
+        whole_numbers(&mut value);
+        // What it said of the body as it was sent names a place in it.
+        serde_json::from_value(value).map_err(|_| error)
+    })
+}
+
+fn whole_numbers(value: &mut Value) {
+    /// Beyond these a double stands for several whole numbers.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) => {
+            let float = number.as_f64().filter(|_| number.is_f64());
+            if let Some(float) = float.filter(|float| float.fract() == 0.0 && float.abs() <= EXACT)
+            {
+                *number = (float as i64).into();
+            }
+        }
+        Value::Array(all) => all.iter_mut().for_each(whole_numbers),
+        Value::Object(members) => members.values_mut().for_each(whole_numbers),
+        _ => {}
+    }
+}
+
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
@@ -105,7 +135,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                         StatusCode::PAYLOAD_TOO_LARGE,
                         "too_large",
                         "Too large",
-                        "A request may weigh 64 KB at most.",
+                        "A request may weigh 64 KB at most; 512 KB where a Compose file or values are sent.",
                     ),
                     _ => ApiError::bad_request("unreadable", "The body could not be read."),
                 })?;
@@ -118,7 +148,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             ));
         }
         let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-        let value = serde_json::from_slice(bytes).map_err(|error| {
+        let value = read(bytes).map_err(|error| {
             ApiError::bad_request(
                 "malformed_json",
                 format!("The body is not what is expected: {}.", short(&error)),
@@ -250,6 +280,32 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_point_and_no_other() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Asked {
+            replicas: u32,
+        }
+        for text in [
+            r#"{"replicas":2}"#,
+            r#"{"replicas":2.0}"#,
+            r#"{"replicas":2e0}"#,
+        ] {
+            assert_eq!(
+                read::<Asked>(text.as_bytes()).ok(),
+                Some(Asked { replicas: 2 })
+            );
+        }
+        for text in [
+            r#"{"replicas":2.5}"#,
+            r#"{"replicas":-1.0}"#,
+            r#"{"replicas":1e300}"#,
+            "{",
+        ] {
+            assert!(read::<Asked>(text.as_bytes()).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn what_is_refused_is_not_repeated_at_length() {

@@ -94,7 +94,7 @@ const REFUSALS: [Refusal; 10] = [
     Refusal {
         status: "413",
         name: "TooLarge",
-        description: "It weighs more than 64 KB.",
+        description: "It weighs more than 64 KB, or 512 KB where a Compose file or values are sent.",
         of: |takes| takes.a_body,
     },
     Refusal {

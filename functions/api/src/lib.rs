@@ -8,6 +8,7 @@ mod description;
 mod operations;
 mod problem;
 mod routes;
+mod settings;
 mod views;
 
 use axum::Router;
@@ -18,6 +19,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// The most a request may weigh: no request of people's is larger, and a private key is 4 KB.
 const BODY_LIMIT_BYTES: usize = 64 * 1024;
+/// Where a Compose file (64 KB) or an environment's values (256 KB) are sent, with room for what JSON makes of them.
+const LARGE_BODY_LIMIT_BYTES: usize = 512 * 1024;
 
 fn routes() -> OpenApiRouter<Cloud> {
     OpenApiRouter::with_openapi(description::frame())
@@ -26,6 +29,12 @@ fn routes() -> OpenApiRouter<Cloud> {
         .merge(routes::sites::routes())
         .merge(routes::backups::routes())
         .merge(routes::backup_configurations::routes())
+        .merge(routes::projects::routes())
+        .merge(routes::services::routes().layer(DefaultBodyLimit::max(LARGE_BODY_LIMIT_BYTES)))
+        .merge(routes::environments::routes())
+        .merge(routes::values::routes().layer(DefaultBodyLimit::max(LARGE_BODY_LIMIT_BYTES)))
+        .merge(routes::releases::routes().layer(DefaultBodyLimit::max(LARGE_BODY_LIMIT_BYTES)))
+        .merge(routes::uploads::routes())
         .merge(routes::deployments::routes())
         .merge(routes::logs::routes())
         .merge(routes::tokens::routes())

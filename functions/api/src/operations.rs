@@ -2,6 +2,8 @@
 //!
 //! Promise: a pipeline's target record, claims and locks are made in one place.
 
+pub mod releases;
+
 use crate::auth::Caller;
 use crate::problem::ApiError;
 use backups::plan::{self, OnSite, Wanted};
@@ -39,6 +41,7 @@ pub struct Operation {
     meta: BTreeMap<String, Value>,
     claims: Vec<Claim>,
     record: Option<MakeRecord>,
+    rollback_of: Option<DeploymentId>,
 }
 
 fn pipeline(name: &str) -> Result<Pipeline, ApiError> {
@@ -107,6 +110,7 @@ pub fn register_server(input: RegisterServer) -> Result<Operation, ApiError> {
                 created_at: cloud.clock.now(),
             }))
         })),
+        rollback_of: None,
     })
 }
 
@@ -126,6 +130,7 @@ pub fn check_server(server: &Server) -> Result<Operation, ApiError> {
         meta: meta([("server_id", server.id.to_string().into())]),
         claims: Vec::new(),
         record: None,
+        rollback_of: None,
     })
 }
 
@@ -193,6 +198,7 @@ pub fn create_site(input: CreateSite) -> Result<Operation, ApiError> {
                 created_at: cloud.clock.now(),
             }))
         })),
+        rollback_of: None,
     })
 }
 
@@ -209,6 +215,7 @@ pub fn again(name: &str, earlier: &Deployment, input: Value) -> Result<Operation
         meta,
         claims: Vec::new(),
         record: None,
+        rollback_of: None,
     })
 }
 
@@ -231,6 +238,7 @@ fn on_site(
         meta,
         claims: Vec::new(),
         record: None,
+        rollback_of: None,
     })
 }
 
@@ -296,7 +304,8 @@ impl Operation {
             meta: self.meta,
             claims: self.claims.iter().map(|claim| claim.name.clone()).collect(),
         };
-        let (deployment, steps) = draft::deployment(cloud, &self.pipeline, asked)?;
+        let (mut deployment, steps) = draft::deployment(cloud, &self.pipeline, asked)?;
+        deployment.rollback_of = self.rollback_of;
         let target = self
             .record
             .map(|record| record(deployment.id, caller, cloud));

@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use contract::{FieldProblem, Holder, Problem};
 use domain::{ErrorKind, StepError};
+use kit::releases::Refused;
 use records::{CreateRefused, RecordsError};
 
 /// See the module.
@@ -124,6 +125,7 @@ impl From<RecordsError> for ApiError {
             RecordsError::Taken(what) => {
                 Self::conflict("taken", format!("{what} is taken by another one."))
             }
+            RecordsError::InUse { code, why } => Self::conflict(code, why),
             RecordsError::BadCursor => {
                 Self::bad_request("bad_cursor", "The cursor is not one that a page gave.")
             }
@@ -138,6 +140,15 @@ impl From<RecordsError> for ApiError {
                 );
                 Self::fault()
             }
+        }
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::AutoDeploysPaused(_) => Self::conflict(refused.code(), refused.to_string()),
+            _ => Self::unprocessable(refused.code(), refused.to_string()),
         }
     }
 }

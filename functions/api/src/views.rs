@@ -63,7 +63,33 @@ pub fn plan(pipeline: &Pipeline, input: &serde_json::Value, locks: &[LockKey]) -
         operation_name: pipeline.title.to_string(),
         locks: locks.iter().map(ToString::to_string).collect(),
         steps: steps.collect(),
+        diff: None,
     }
+}
+
+/// A frozen input as people see it: what stands for a secret stays inside.
+pub fn without_secrets(mut input: serde_json::Value) -> serde_json::Value {
+    fn clean(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(members) => {
+                members.retain(|name, value| !stands_for_a_secret(name, value));
+                members.values_mut().for_each(clean);
+            }
+            serde_json::Value::Array(all) => all.iter_mut().for_each(clean),
+            _ => {}
+        }
+    }
+    clean(&mut input);
+    input
+}
+
+/// A name alone does not say it: a service of a Compose file may be called so.
+fn stands_for_a_secret(name: &str, value: &serde_json::Value) -> bool {
+    const NAMES: [&str; 4] = ["secret", "admin_password", "bootstrap_key", "agent_key"];
+    let is_id = value
+        .as_str()
+        .is_some_and(|text| text.parse::<domain::SecretId>().is_ok());
+    NAMES.contains(&name) && is_id
 }
 
 /// A token.

@@ -273,6 +273,66 @@ impl Store {
         }
     }
 
+    /// Where to send an object whole: the address takes these bytes (base64 of their SHA-256) and no others.
+    pub async fn put_url(
+        &self,
+        key: &str,
+        size_bytes: u64,
+        sha256: &str,
+    ) -> Result<Url, StoreError> {
+        let signed = self
+            .signer
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_length(i64::try_from(size_bytes).map_err(broken)?)
+            .checksum_sha256(sha256)
+            .presigned(signing()?)
+            .await
+            .map_err(fault)?;
+        Ok(url(0, &signed))
+    }
+
+    /// The object is there, with this size and checksum (base64 of its SHA-256), as the store itself says.
+    pub async fn is_as_announced(
+        &self,
+        key: &str,
+        size_bytes: u64,
+        sha256: &str,
+    ) -> Result<(), StoreError> {
+        let head = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .checksum_mode(aws_sdk_s3::types::ChecksumMode::Enabled)
+            .send()
+            .await
+            .map_err(|error| {
+                // Who may not list a bucket is not told that an object is missing.
+                let status = error.raw_response().map(|raw| raw.status().as_u16());
+                match status {
+                    Some(403) => StoreError::NotFound,
+                    _ => fault(error),
+                }
+            })?;
+        let size = head
+            .content_length()
+            .and_then(|size| u64::try_from(size).ok())
+            .unwrap_or_default();
+        if size != size_bytes {
+            return Err(StoreError::Differs(format!(
+                "The object has {size} bytes in the store, not {size_bytes}."
+            )));
+        }
+        if head.checksum_sha256() != Some(sha256) {
+            return Err(StoreError::Differs(
+                "The object's checksum in the store is not the one that was announced.".to_string(),
+            ));
+        }
+        Ok(())
+    }
+
     /// Where to fetch an object.
     pub async fn fetch_url(&self, key: &str) -> Result<Url, StoreError> {
         let signed = self
@@ -395,6 +455,11 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// A checksum as S3 has it.
+pub fn base64(bytes: &[u8]) -> String {
+    BASE64_STANDARD.encode(bytes)
 }
 
 fn signing() -> Result<PresigningConfig, StoreError> {

@@ -3,14 +3,20 @@
 //! Promise: every command, argument and flag stands here with its help, and nowhere else.
 
 mod backups;
+mod releases;
 
 pub use backups::{
     BackupConfigurationCreate, BackupConfigurationUpdate, BackupConfigurations, Backups,
+};
+pub use releases::{
+    Deploy, Env, EnvironmentCreate, EnvironmentUpdate, Environments, Place, Projects,
+    ServiceCreate, ServiceUpdate, Services, SettingsArgs, SourceArgs,
 };
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use domain::{DeploymentId, Role, Scope};
+use releases::deployment_id;
 use std::path::PathBuf;
 use strum::VariantArray;
 
@@ -29,9 +35,9 @@ Configuration: ~/.config/triphammer/config.toml, or the file that TRIPHAMMER_CON
   host_header = \"api.example.com\"    # only for an API behind a name that does not resolve
 
 Environment: TRIPHAMMER_API_URL, TRIPHAMMER_TOKEN, TRIPHAMMER_HOST_HEADER, TRIPHAMMER_PROFILE,
-  TRIPHAMMER_CONFIG, NO_COLOR";
+  TRIPHAMMER_CONFIG, TRIPHAMMER_GIT_TOKEN, TRIPHAMMER_REGISTRY_PASSWORD, NO_COLOR";
 
-/// Deployment pipelines for WordPress agencies.
+/// Deployment pipelines for WordPress sites and containers.
 #[derive(Debug, Parser)]
 #[command(name = "triphammer", version, after_help = EXIT_CODES, arg_required_else_help = true)]
 pub struct Cli {
@@ -70,7 +76,7 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Machines that sites live on
+    /// Machines that sites and containers live on
     #[command(subcommand)]
     Servers(Servers),
     /// WordPress sites
@@ -79,6 +85,47 @@ pub enum Command {
     /// Backups of sites
     #[command(subcommand)]
     Backups(Backups),
+    /// Services that belong together
+    #[command(subcommand)]
+    Projects(Projects),
+    /// What is released
+    #[command(subcommand)]
+    Services(Services),
+    /// Where services run
+    #[command(subcommand)]
+    Environments(Environments),
+    /// Release a service to an environment
+    Deploy(Deploy),
+    /// Go back to an earlier release; pushes do not deploy until somebody deploys, promotes or resumes
+    Rollback {
+        /// PROJECT/SERVICE/ENVIRONMENT or id
+        environment: String,
+        /// One that is kept [default: the newest before the one that is live]
+        #[arg(long, value_name = "DEPLOYMENT", value_parser = deployment_id)]
+        to: Option<DeploymentId>,
+    },
+    /// Release what runs in one environment to another of the same service
+    Promote {
+        /// Where it runs: PROJECT/SERVICE/ENVIRONMENT or id
+        from: String,
+        /// Where it is to run: PROJECT/SERVICE/ENVIRONMENT or id
+        to: String,
+    },
+    /// Let pushes deploy by themselves again, after a rollback
+    Resume {
+        /// PROJECT/SERVICE/ENVIRONMENT or id
+        environment: String,
+    },
+    /// Values of an environment
+    #[command(subcommand)]
+    Env(Env),
+    /// What the newest deployment of an environment logs; with --follow until it has ended
+    Logs {
+        /// PROJECT/SERVICE/ENVIRONMENT or id
+        environment: String,
+        /// Only this step's, by the name that `deployments show --json` gives it
+        step: Option<String>,
+    },
     /// Operations: what happened, what is happening
     #[command(subcommand)]
     Deployments(Deployments),
@@ -188,7 +235,7 @@ pub struct SiteCreate {
 pub enum Deployments {
     /// Newest first
     List {
-        /// Only those about this: site:NAME or server:NAME, or with an id
+        /// Only those about this: site:NAME, server:NAME or environment:PROJECT/SERVICE/NAME, or with an id
         #[arg(long)]
         target: Option<String>,
         #[command(flatten)]
@@ -207,6 +254,21 @@ pub enum Deployments {
         id: DeploymentId,
         /// Only this step's, by the name that `deployments show --json` gives it
         step: Option<String>,
+    },
+    /// What differs between two releases
+    Diff {
+        /// The earlier one
+        #[arg(value_parser = deployment_id)]
+        from: DeploymentId,
+        /// The other one
+        #[arg(value_parser = deployment_id)]
+        to: DeploymentId,
+    },
+    /// What is known of a release, as JSON: as it was asked for, as it was frozen, as it was last seen
+    Views {
+        /// As `deployments list` shows it
+        #[arg(value_parser = deployment_id)]
+        id: DeploymentId,
     },
     /// Stop it and take back what it did
     Cancel {
@@ -293,11 +355,6 @@ pub struct Paging {
     /// All of them
     #[arg(long, conflicts_with = "limit")]
     pub all: bool,
-}
-
-/// Ids are written in capitals; people need not.
-fn deployment_id(text: &str) -> Result<DeploymentId, domain::ids::NotAnId> {
-    text.to_ascii_uppercase().parse()
 }
 
 fn roles() -> impl TypedValueParser<Value = Role> {

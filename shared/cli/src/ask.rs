@@ -29,3 +29,18 @@ pub async fn yes(question: &str) -> Result<bool, Fault> {
         }
     }
 }
+
+/// Ask for a secret, which is not shown while it is typed.
+pub async fn secret(what: &str) -> Result<String, Fault> {
+    let mut to = std::io::stderr();
+    write!(to, "{what}: ")?;
+    to.flush()?;
+    let typed = tokio::task::spawn_blocking(|| console::Term::stderr().read_secure_line());
+    tokio::select! {
+        typed = typed => Ok(typed.map_err(std::io::Error::other)??),
+        _ = tokio::signal::ctrl_c() => {
+            writeln!(to)?;
+            Err(Fault::Interrupted)
+        }
+    }
+}

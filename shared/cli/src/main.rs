@@ -17,6 +17,7 @@ mod resolve;
 mod style;
 mod table;
 mod times;
+mod upload;
 
 use args::Cli;
 use clap::Parser;

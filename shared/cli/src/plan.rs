@@ -9,6 +9,8 @@ use crate::style::{bold, dim};
 use crate::table::{Cell, Table};
 use crate::times::limit;
 use contract::Plan;
+use domain::ReleaseDiff;
+use domain::release::Route;
 use serde::Serialize;
 use serde_json::json;
 
@@ -39,6 +41,11 @@ pub fn show(invocation: &Invocation, plan: &Plan) -> Result<Ending, Fault> {
         plain(&plan.operation_name)
     )))?;
     output.table(&table)?;
+    if let Some(diff) = &plan.diff {
+        output.line("")?;
+        output.line(bold("what differs from what is live"))?;
+        differs(invocation, diff)?;
+    }
     if !plan.locks.is_empty() {
         output.line(dim(format!(
             "meanwhile nothing else may work on {}",
@@ -46,6 +53,65 @@ pub fn show(invocation: &Invocation, plan: &Plan) -> Result<Ending, Fault> {
         )))?;
     }
     ended(invocation)
+}
+
+/// What differs between two releases.
+pub fn differs(invocation: &Invocation, diff: &ReleaseDiff) -> Result<(), Fault> {
+    let output = &invocation.output;
+    if diff.is_empty() {
+        output.note("nothing differs");
+        return Ok(());
+    }
+    let mut table = Table::with(&["WHAT", "FROM", "TO"]);
+    let mut row = |what: &str, from: Option<&str>, to: Option<&str>| {
+        let cell = |text: Option<&str>| Cell::from(text.unwrap_or("-"));
+        table.row([Cell::from(what), cell(from), cell(to)]);
+    };
+    for (what, changed) in [("commit", &diff.commit), ("branch", &diff.reference)] {
+        if let Some(changed) = changed {
+            row(what, changed.from.as_deref(), changed.to.as_deref());
+        }
+    }
+    for image in &diff.images {
+        let what = format!("image of {}", image.service);
+        row(&what, image.from.as_deref(), image.to.as_deref());
+    }
+    for name in &diff.values.added {
+        row(&format!("value {name}"), None, Some("set"));
+    }
+    for name in &diff.values.removed {
+        row(&format!("value {name}"), Some("set"), None);
+    }
+    for name in &diff.values.changed {
+        row(&format!("value {name}"), Some("set"), Some("another"));
+    }
+    let shown = |route: &Route| {
+        let path = route.path.as_deref().unwrap_or_default();
+        let tls = <&'static str>::from(route.tls);
+        format!(
+            "{}{path} to {}:{}, tls {tls}",
+            route.host, route.service, route.port
+        )
+    };
+    for route in &diff.routes.removed {
+        row("route", Some(&shown(route)), None);
+    }
+    for route in &diff.routes.added {
+        row("route", None, Some(&shown(route)));
+    }
+    for service in &diff.gates {
+        row(&format!("gate of {service}"), None, Some("another"));
+    }
+    for (what, differs) in [
+        ("Compose file", diff.compose),
+        ("limits", diff.limits),
+        ("allowed forms", diff.allow),
+    ] {
+        if differs {
+            row(what, None, Some("another"));
+        }
+    }
+    output.table(&table)
 }
 
 /// What would be asked of the API by a command that has no pipeline, and so no plan.

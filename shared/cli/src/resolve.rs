@@ -5,8 +5,14 @@
 use crate::ending::Fault;
 use crate::output::plain;
 use client::Client;
-use contract::{BackupConfigurationView, ServerView, SiteView, TokenView, WebhookEndpointView};
-use domain::{BackupConfigurationId, ServerId, SiteId, TokenId, WebhookEndpointId};
+use contract::{
+    BackupConfigurationView, EnvironmentView, ProjectView, ServerView, ServiceView, SiteView,
+    TokenView, WebhookEndpointView,
+};
+use domain::{
+    BackupConfigurationId, EnvironmentId, ProjectId, ServerId, ServiceId, SiteId, TokenId,
+    WebhookEndpointId,
+};
 use std::str::FromStr;
 
 /// Because more names than these are a list of their own.
@@ -110,7 +116,57 @@ pub async fn backup_configuration(
     )
 }
 
-/// `site:NAME` or `server:NAME`, as the API takes it.
+/// A project, from its name or id.
+pub async fn project(client: &Client, text: &str) -> Result<ProjectView, Fault> {
+    if let Some(id) = id::<ProjectId>(text) {
+        return Ok(client.project(id).await?);
+    }
+    let projects = client.projects().await?.items;
+    let names = projects.iter().map(|one| one.name.clone()).collect();
+    let found = projects.into_iter().filter(|one| one.name == text);
+    one(found.collect(), "project", text, names, |one| {
+        one.id.to_string()
+    })
+}
+
+/// A service, from PROJECT/SERVICE or its id.
+pub async fn service(client: &Client, text: &str) -> Result<ServiceView, Fault> {
+    if let Some(id) = id::<ServiceId>(text) {
+        return Ok(client.service(id).await?);
+    }
+    let Some((project_name, name)) = text.split_once('/') else {
+        return Err(Fault::said(format!(
+            "{text:?} is no service: write PROJECT/SERVICE"
+        )));
+    };
+    let project = project(client, project_name).await?;
+    let services = client.services(Some(project.id)).await?.items;
+    let names = services.iter().map(|one| one.name.clone()).collect();
+    let found = services.into_iter().filter(|one| one.name == name);
+    one(found.collect(), "service", name, names, |one| {
+        one.id.to_string()
+    })
+}
+
+/// An environment, from PROJECT/SERVICE/ENVIRONMENT or its id.
+pub async fn environment(client: &Client, text: &str) -> Result<EnvironmentView, Fault> {
+    if let Some(id) = id::<EnvironmentId>(text) {
+        return Ok(client.environment(id).await?);
+    }
+    if text.split('/').count() != 3 {
+        return Err(Fault::said(format!(
+            "{text:?} is no environment: write PROJECT/SERVICE/ENVIRONMENT"
+        )));
+    }
+    let all = client.environments(None).await?.items;
+    let names = all.iter().map(|one| one.path.clone()).collect();
+    let found = all.into_iter().filter(|one| one.path == text);
+    one(found.collect(), "environment", text, names, |one| {
+        one.id.to_string()
+    })
+}
+
+/// `site:NAME`, `server:NAME` or `environment:PATH`, as the API takes it.
 pub async fn target(client: &Client, text: &str) -> Result<String, Fault> {
     match text.split_once(':') {
         Some(("site", name)) => match id::<SiteId>(name) {
@@ -118,8 +174,12 @@ pub async fn target(client: &Client, text: &str) -> Result<String, Fault> {
             None => Ok(format!("site:{}", site(client, name).await?.id)),
         },
         Some(("server", name)) => Ok(format!("server:{}", server_id(client, name).await?)),
+        Some(("environment", name)) => {
+            let found = environment(client, name).await?;
+            Ok(format!("environment:{}", found.id))
+        }
         _ => Err(Fault::said(format!(
-            "{text:?} is no target: write site:NAME or server:NAME"
+            "{text:?} is no target: write site:NAME, server:NAME or environment:PROJECT/SERVICE/NAME"
         ))),
     }
 }

@@ -198,7 +198,10 @@ fn a_target_is_named_as_people_name_it() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let ran = stage.run(&["deployments", "list", "--target", "shop"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("write site:NAME or server:NAME"));
+    assert!(
+        ran.err
+            .contains("write site:NAME, server:NAME or environment:")
+    );
 }
 
 #[test]

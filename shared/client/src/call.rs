@@ -57,6 +57,11 @@ impl Client {
         self.call(Method::PATCH, segments, Repeat::Harmless)
     }
 
+    /// Something in the place of what is there: a second time it comes to the same.
+    pub(crate) fn put(&self, segments: &[&str]) -> Call {
+        self.call(Method::PUT, segments, Repeat::Harmless)
+    }
+
     /// A removal.
     pub(crate) fn delete(&self, segments: &[&str]) -> Call {
         self.call(Method::DELETE, segments, Repeat::Telling)

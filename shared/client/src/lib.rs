@@ -7,10 +7,13 @@ mod backups;
 mod call;
 mod error;
 mod live;
+mod projects;
+mod releases;
 mod routes;
 
 pub use error::Error;
 pub use live::{Channel, Rhythm, Update, Watch};
+pub use releases::Act;
 pub use routes::DeploymentsAsked;
 
 use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};

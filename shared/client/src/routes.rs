@@ -18,7 +18,7 @@ pub struct DeploymentsAsked {
     pub cursor: Option<String>,
     /// 1 to 100 entries.
     pub limit: Option<u32>,
-    /// Only those about this target: `site:ID` or `server:ID`.
+    /// Only those about this target: `site:ID`, `server:ID` or `environment:ID`.
     pub target: Option<String>,
 }
 
@@ -106,15 +106,17 @@ impl Client {
         self.send(self.get(&["v1", "deployments", &id.to_string()]))
             .await
     }
-    /// A page of what a step logged, oldest first; the last one has no cursor.
+    /// A page of what a step logged, on one server when it is done on several; oldest first; the last one has no cursor.
     pub async fn step_log(
         &self,
         id: DeploymentId,
         step: &str,
+        server: Option<ServerId>,
         cursor: Option<&str>,
     ) -> Result<Page<LogLineView>, Error> {
         let call = self
             .get(&["v1", "deployments", &id.to_string(), "steps", step, "log"])
+            .query("server_id", server)
             .query("cursor", cursor)
             .query("limit", Some(100));
         self.send(call).await

@@ -4,8 +4,11 @@
 
 mod backup_configurations;
 mod backups;
+mod environments;
 mod live;
 mod logs;
+mod projects;
+mod releases;
 mod views;
 
 pub use backup_configurations::{
@@ -13,14 +16,26 @@ pub use backup_configurations::{
     BackupConfigurationView, LastBackup, RestorePointView, RetentionDecision, RetentionPlan,
 };
 pub use backups::{BackupCreate, BackupRestore, BackupView};
+pub use environments::{
+    EnvironmentCreate, EnvironmentCreated, EnvironmentUpdate, EnvironmentView, MASK, ValueClear,
+    ValueName, ValuesChange, ValuesReplace, ValuesView, url,
+};
 pub use live::{FRAME_LIMIT_BYTES, LiveCommand, LiveEvent, LiveTicket, NotATopic, Topic};
 pub use logs::LogLineView;
+pub use projects::{
+    GitAccessAsked, ProjectCreate, ProjectView, RegistryAsked, RegistryView, ServiceCreate,
+    ServiceUpdate, ServiceView, SourceAsked, SourceView,
+};
+pub use releases::{
+    DeploymentDiff, DeploymentViews, ObservedView, PromoteCreate, ReleaseCreate, RollbackCreate,
+    UploadCreate, UploadCreated, UploadView,
+};
 
 use chrono::{DateTime, Utc};
 use domain::{
     Actor, DeploymentId, DeploymentStatus, Dispatch, Failure, HostKey, Outcome, Phase, Progress,
-    Role, Scope, ServerFacts, ServerId, ServerStatus, Settlement, SiteId, SiteStatus, StepKind,
-    StepStatus, TargetRef, TokenId, Trigger, WebhookEndpointId,
+    ReleaseDiff, Role, Scope, ServerFacts, ServerId, ServerStatus, Settlement, SiteId, SiteStatus,
+    StepKind, StepStatus, TargetRef, TokenId, Trigger, Vocabulary, WebhookEndpointId,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -254,6 +269,12 @@ pub struct DeploymentView {
     pub attention: Option<String>,
     /// Repeats this one.
     pub retry_of: Option<DeploymentId>,
+    /// Goes back to this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_of: Option<DeploymentId>,
+    /// Where a release stands, in the words of other products.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<Vocabulary>,
     /// When it was asked for.
     pub created_at: DateTime<Utc>,
     /// When its first step began.
@@ -293,6 +314,30 @@ pub struct StepView {
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
+    /// When it is done on several servers: one each, in the environment's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<StepServerView>,
+}
+
+/// A step on one server.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct StepServerView {
+    /// The server.
+    pub id: ServerId,
+    /// Its name at that moment.
+    pub name: String,
+    /// How far.
+    pub status: StepStatus,
+    /// What it did, or why it was left out.
+    pub output: Option<String>,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// While it runs.
+    pub progress: Option<Progress>,
+    /// When it was first begun.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
 }
 
 /// A deployment with all its steps, in order; undos behind the steps.
@@ -317,6 +362,9 @@ pub struct Plan {
     pub locks: Vec<String>,
     /// The steps.
     pub steps: Vec<PlanStep>,
+    /// Of a release: what differs from the one that is live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<ReleaseDiff>,
 }
 
 /// A step of a plan.

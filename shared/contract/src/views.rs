@@ -2,15 +2,17 @@
 //!
 //! Promise: fences, request ids and what steps hand on stay inside.
 
-use crate::{DeploymentDetail, DeploymentView, StepView};
+use crate::{DeploymentDetail, DeploymentView, StepServerView, StepView};
 use domain::lifecycle::Snapshot;
-use domain::{Deployment, DeploymentStep};
+use domain::{Deployment, DeploymentStep, StepServer, Vocabulary};
 
 impl From<&Deployment> for DeploymentView {
     fn from(deployment: &Deployment) -> Self {
         let deployment = deployment.clone();
         Self {
             standing: deployment.standing(),
+            vocabulary: Vocabulary::of(&deployment),
+            rollback_of: deployment.rollback_of,
             id: deployment.id,
             pipeline: deployment.pipeline,
             operation_name: deployment.operation_name,
@@ -34,6 +36,21 @@ impl From<&Deployment> for DeploymentView {
     }
 }
 
+impl From<StepServer> for StepServerView {
+    fn from(row: StepServer) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            status: row.status,
+            output: row.output,
+            error: row.error,
+            progress: row.progress,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+        }
+    }
+}
+
 impl StepView {
     /// A step of a deployment whose commit step has this name.
     pub fn of(step: &DeploymentStep, commit_step: &str) -> Self {
@@ -51,6 +68,7 @@ impl StepView {
             progress: step.progress,
             started_at: step.started_at,
             finished_at: step.finished_at,
+            servers: step.servers.into_iter().map(StepServerView::from).collect(),
         }
     }
 }

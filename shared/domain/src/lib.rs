@@ -11,11 +11,14 @@ pub mod job;
 pub mod lifecycle;
 pub mod names;
 pub mod release;
+pub mod release_diff;
 pub mod retention;
 pub mod schedule;
 pub mod scope;
 pub mod state;
 pub mod target;
+pub mod upload;
+pub mod vocabulary;
 
 pub use backup::{
     Backup, BackupParent, BackupPlan, BackupReason, BackupScope, DatabaseContents, FilesContents,
@@ -33,6 +36,7 @@ pub use ids::{
 };
 pub use job::{Access, JOB_DONE, Job, JobObject, JobOrder, job_name, log_key};
 pub use release::{Environment, FrozenRelease, Project, Service};
+pub use release_diff::ReleaseDiff;
 pub use retention::Retention;
 pub use schedule::Schedule;
 pub use scope::{Role, Scope};
@@ -43,6 +47,8 @@ pub use state::{
 pub use target::{
     HostKey, LockKey, Server, ServerFacts, ServerStatus, Site, SiteStatus, TargetKind,
 };
+pub use upload::Upload;
+pub use vocabulary::Vocabulary;
 
 /// When something happened: UTC, stored and shown as RFC 3339 with milliseconds.
 pub type Time = chrono::DateTime<chrono::Utc>;

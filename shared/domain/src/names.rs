@@ -133,6 +133,177 @@ pub fn unix_user(text: &str) -> Result<String, BadName> {
     }
 }
 
+/// A name of an environment's values, as a shell takes one: 1 to 128 letters, digits and underscores, no digit first.
+pub fn value_name(text: &str) -> Result<String, BadName> {
+    let ok = (1..=128).contains(&text.len())
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if ok {
+        Ok(text.to_string())
+    } else {
+        bad("must be 1 to 128 letters, digits and underscores, not beginning with a digit")
+    }
+}
+
+/// A service of a Compose file, as Compose takes one.
+pub fn compose_service(text: &str) -> Result<String, BadName> {
+    let ok = (1..=63).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if ok {
+        Ok(text.to_string())
+    } else {
+        bad("must be a service of the Compose file: 1 to 63 letters, digits, or . _ -")
+    }
+}
+
+/// An image of a registry: `ghcr.io/example/app:1.2`, `nginx@sha256:…`.
+pub fn image(text: &str) -> Result<String, BadName> {
+    let (name, digest) = match text.split_once('@') {
+        Some((name, digest)) => (name, Some(digest)),
+        None => (text, None),
+    };
+    let digest_ok = digest.is_none_or(|digest| {
+        digest.strip_prefix("sha256:").is_some_and(|hex| {
+            hex.len() == 64
+                && hex
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        })
+    });
+    let ok = (1..=255).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-/:".contains(&b))
+        && !name.contains("//");
+    if ok && digest_ok {
+        Ok(text.to_string())
+    } else {
+        bad("must be an image such as ghcr.io/example/app:1.2")
+    }
+}
+
+/// A registry: `ghcr.io`, `registry.example.com:5000`.
+pub fn registry(text: &str) -> Result<String, BadName> {
+    let (host, port) = match text.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (text, None),
+    };
+    let host_ok = (1..=253).contains(&host.len())
+        && host.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b));
+    let port_ok = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    if host_ok && port_ok {
+        Ok(text.to_string())
+    } else {
+        bad("must be a registry such as ghcr.io or registry.example.com:5000")
+    }
+}
+
+/// A Git repository: `https://…`, `http://…`, `ssh://…` or `git@host:path`. What opens it is said apart, never in its URL.
+pub fn repository(text: &str) -> Result<String, BadName> {
+    const SHAPE: &str = "must be a repository such as https://git.example.com/app.git or git@git.example.com:app.git";
+    let harmless = (1..=2048).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_graphic())
+        && !text.contains(['\'', '"', '\\', '`', '<', '>']);
+    if !harmless {
+        return bad(SHAPE);
+    }
+    for scheme in ["https://", "http://"] {
+        if let Some(rest) = text.strip_prefix(scheme) {
+            let host = rest.split('/').next().unwrap_or_default();
+            return match (host.contains('@'), host_of(host)) {
+                (true, _) => {
+                    bad("must not hold a user name or password: say what opens it in `access`")
+                }
+                (false, true) if rest.len() > host.len() + 1 => Ok(text.to_string()),
+                _ => bad(SHAPE),
+            };
+        }
+    }
+    let (host, path) = match text.strip_prefix("ssh://") {
+        Some(rest) => rest.split_once('/').unwrap_or_default(),
+        None => text.split_once(':').unwrap_or_default(),
+    };
+    let (user, host) = host.split_once('@').unwrap_or(("git", host));
+    let user_ok = unix_user(user).is_ok();
+    if user_ok && host_of(host) && !path.is_empty() && !path.starts_with('-') {
+        Ok(text.to_string())
+    } else {
+        bad(SHAPE)
+    }
+}
+
+/// A host name or address, perhaps with a port.
+fn host_of(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
+}
+
+/// A branch, a tag or a commit, as `git check-ref-format` takes them.
+pub fn git_reference(text: &str) -> Result<String, BadName> {
+    let ok = (1..=255).contains(&text.len())
+        && !text.starts_with(['-', '/', '.'])
+        && !text.ends_with(['/', '.'])
+        && !text.ends_with(".lock")
+        && !text.contains("..")
+        && !text.contains("//")
+        && !text.contains("@{")
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !b"~^:?*[\\'\"`$;&|<>(){}".contains(&b));
+    if ok {
+        Ok(text.to_string())
+    } else {
+        bad("must be a branch, a tag or a commit")
+    }
+}
+
+/// A commit: 40 hex digits.
+pub fn commit(text: &str) -> Result<String, BadName> {
+    let ok = text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if ok {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        bad("must be a commit of 40 hex digits")
+    }
+}
+
+/// A file or folder beneath another one: no `..`, not absolute.
+pub fn beneath(text: &str) -> Result<String, BadName> {
+    let ok = (1..=255).contains(&text.len())
+        && !text.starts_with(['/', '-'])
+        && !text.split('/').any(|part| part == "..")
+        && !text.chars().any(is_invisible);
+    if ok {
+        Ok(text.to_string())
+    } else {
+        bad("must be a path beneath the source, without ..")
+    }
+}
+
+/// A path of a URL: `/api`.
+pub fn url_path(text: &str) -> Result<String, BadName> {
+    let ok = (1..=200).contains(&text.len())
+        && text.starts_with('/')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"/-._~%?=&+:@,".contains(&b));
+    if ok {
+        Ok(text.to_string())
+    } else {
+        bad("must be a path such as /health")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,5 +372,55 @@ mod tests {
         for text in ["a", "@b.com", "a@b", "a b@c.com", "a@b.com\n", "a..b@c.com"] {
             assert!(email(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_is_passed_to_git_docker_or_a_shell_has_no_meaning_there() {
+        for text in HOSTILE {
+            assert!(value_name(text).is_err(), "{text:?}");
+            assert!(image(text).is_err(), "{text:?}");
+            assert!(registry(text).is_err(), "{text:?}");
+            assert!(commit(text).is_err() && compose_service(text).is_err());
+            assert!(repository(text).is_err(), "{text:?}");
+            assert!(git_reference(text).is_err(), "{text:?}");
+            assert!(url_path(text).is_err(), "{text:?}");
+        }
+        for text in ["/etc/passwd", "../x", "a/../../x", "-f", "", "a\nb"] {
+            assert!(beneath(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_people_release_is_taken_as_they_write_it() {
+        for text in [
+            "nginx",
+            "ghcr.io/example/app:1.2",
+            "registry.test:5000/app:v1",
+            "app@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ] {
+            assert_eq!(image(text).as_deref(), Ok(text));
+        }
+        for text in [
+            "https://github.com/example/app.git",
+            "ssh://git@git.example.com:2222/app.git",
+            "git@github.com:example/app.git",
+        ] {
+            assert_eq!(repository(text).as_deref(), Ok(text));
+        }
+        for text in [
+            "https://me:secret@github.com/app.git",
+            "https://github.com",
+            "file:///etc",
+            "ext::sh -c id",
+            "--upload-pack=id",
+            "/srv/git/app.git",
+        ] {
+            assert!(repository(text).is_err(), "{text}");
+        }
+        for text in ["main", "feature/x-1", "v1.2.3", "renovate/all"] {
+            assert_eq!(git_reference(text).as_deref(), Ok(text));
+        }
+        assert!(value_name("DATABASE_URL").is_ok() && value_name("9A").is_err());
+        assert!(beneath("docker/Dockerfile").is_ok() && beneath(".").is_ok());
     }
 }

@@ -88,6 +88,21 @@ pub struct ServiceSettings {
     pub auto_deploy: Option<AutoDeploy>,
 }
 
+impl ServiceSettings {
+    /// The secrets that it names.
+    pub fn secrets(&self) -> impl Iterator<Item = SecretId> {
+        let access = match &self.source {
+            Source::Repository { access, .. } => access.as_ref(),
+            _ => None,
+        };
+        let git = access.map(|access| match access {
+            GitAccess::Token { secret, .. } | GitAccess::DeployKey { secret } => *secret,
+        });
+        let registries = self.registries.iter().map(|access| access.secret);
+        git.into_iter().chain(registries)
+    }
+}
+
 fn one() -> u32 {
     1
 }

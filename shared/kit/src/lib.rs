@@ -14,6 +14,7 @@ pub mod machines;
 pub mod metric;
 pub mod notice;
 pub mod outbound;
+pub mod releases;
 pub mod secrets;
 pub mod serve;
 pub mod settle;

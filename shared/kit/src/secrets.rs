@@ -25,11 +25,18 @@ pub struct Secrets {
 /// AES-GCM's nonce. A data key encrypts one secret once, so a random one never repeats under a key.
 const NONCE_BYTES: usize = 12;
 
-fn context(team: TeamId, id: SecretId) -> HashMap<String, String> {
-    HashMap::from([
+/// The kind of an environment's values: what the API may open, and nothing else.
+const VALUES: &str = "values";
+
+fn context(team: TeamId, id: SecretId, kind: Option<&str>) -> HashMap<String, String> {
+    let mut context = HashMap::from([
         ("team".to_string(), team.to_string()),
         ("secret".to_string(), id.to_string()),
-    ])
+    ]);
+    if let Some(kind) = kind {
+        context.insert("kind".to_string(), kind.to_string());
+    }
+    context
 }
 
 fn additional_data(team: TeamId, id: SecretId) -> String {
@@ -73,12 +80,36 @@ impl Secrets {
         clear: &[u8],
         expires_at: Option<i64>,
     ) -> Result<SealedSecret, StepError> {
+        self.sealed_as(team, id, (purpose, None), clear, expires_at)
+            .await
+    }
+
+    /// The same for an environment's values, which the API opens to change some of them.
+    pub async fn sealed_values(
+        &self,
+        team: TeamId,
+        id: SecretId,
+        purpose: &str,
+        clear: &[u8],
+    ) -> Result<SealedSecret, StepError> {
+        self.sealed_as(team, id, (purpose, Some(VALUES)), clear, None)
+            .await
+    }
+
+    async fn sealed_as(
+        &self,
+        team: TeamId,
+        id: SecretId,
+        (purpose, kind): (&str, Option<&str>),
+        clear: &[u8],
+        expires_at: Option<i64>,
+    ) -> Result<SealedSecret, StepError> {
         let data_key = self
             .kms
             .generate_data_key()
             .key_id(&self.key_id)
             .key_spec(DataKeySpec::Aes256)
-            .set_encryption_context(Some(context(team, id)))
+            .set_encryption_context(Some(context(team, id, kind)))
             .send()
             .await
             .map_err(away)?;
@@ -102,6 +133,7 @@ impl Secrets {
         Ok(SealedSecret {
             id,
             purpose: purpose.to_string(),
+            kind: kind.map(str::to_string),
             data_key: STANDARD.encode(encrypted.as_ref()),
             ciphertext: STANDARD.encode(sealed),
             expires_at,
@@ -124,7 +156,7 @@ impl Secrets {
             .decrypt()
             .key_id(&self.key_id)
             .ciphertext_blob(Blob::new(encrypted))
-            .set_encryption_context(Some(context(team, id)))
+            .set_encryption_context(Some(context(team, id, secret.kind.as_deref())))
             .send()
             .await
             .map_err(away)?;

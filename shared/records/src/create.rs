@@ -10,8 +10,8 @@ use crate::transact::Written;
 use crate::{AuditEntry, Occurrence, Records, RecordsError, keys};
 use domain::lifecycle::{Arrival, Change, Lock, Slot, lock};
 use domain::{
-    BackupConfiguration, Deployment, DeploymentId, DeploymentStep, Dispatch, LockKey, Server, Site,
-    TeamId, Time,
+    BackupConfiguration, Deployment, DeploymentId, DeploymentStep, Dispatch, Environment, LockKey,
+    Server, Site, TeamId, Time,
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,8 @@ pub enum TargetRecord {
     Server(Box<Server>),
     /// A site.
     Site(Box<Site>),
+    /// An environment that is released to at once.
+    Environment(Box<Environment>),
 }
 
 impl TargetRecord {
@@ -54,12 +56,21 @@ impl TargetRecord {
         match self {
             Self::Server(server) => keys::server(server.team_id, server.id),
             Self::Site(site) => keys::site(site.team_id, site.id),
+            Self::Environment(one) => keys::environment(one.team_id, one.id),
         }
     }
     fn item(&self) -> Result<Item, RecordsError> {
         match self {
             Self::Server(server) => item(self.key(), server),
             Self::Site(site) => item(self.key(), site),
+            Self::Environment(one) => item(self.key(), one),
+        }
+    }
+    /// What it is one of the children of, and what that is called.
+    fn parent(&self) -> Option<(keys::Key, &'static str)> {
+        match self {
+            Self::Server(_) | Self::Site(_) => None,
+            Self::Environment(one) => Some((keys::service(one.team_id, one.service_id), "service")),
         }
     }
 }
@@ -85,11 +96,28 @@ pub struct Idempotency {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredKey {
+pub(crate) struct StoredKey {
     body_hash: String,
-    deployment_id: DeploymentId,
+    /// The id of what was made.
+    #[serde(rename = "deployment_id")]
+    made: String,
     /// Seconds since 1970: DynamoDB removes it some time after.
     expires_at: i64,
+}
+
+impl StoredKey {
+    /// What the same call made before, if it did. An expired key is none.
+    pub(crate) fn repeated(
+        self,
+        mine: &Idempotency,
+        now: Time,
+    ) -> Result<Option<String>, CreateRefused> {
+        match self {
+            stored if stored.expires_at <= now.timestamp() => Ok(None),
+            stored if stored.body_hash == mine.body_hash => Ok(Some(stored.made)),
+            _ => Err(CreateRefused::KeyReused),
+        }
+    }
 }
 
 /// How it is to be written, by what was read.
@@ -229,6 +257,8 @@ impl Records {
                 .map(|claim| keys::claim(team, &claim.name)),
         );
         wanted.extend(new.target.as_ref().map(TargetRecord::key));
+        let parent = new.target.as_ref().and_then(TargetRecord::parent);
+        wanted.extend(parent.clone().map(|(key, _)| key));
         let found = self.get_all(wanted).await?;
         let at = |wanted: &keys::Key| {
             found
@@ -243,12 +273,11 @@ impl Records {
             (&new.idempotency, idempotency_key.as_ref().and_then(at))
         {
             let stored: StoredKey = record(stored)?;
-            if stored.expires_at > deployment.created_at.timestamp() {
-                return if stored.body_hash == mine.body_hash {
-                    Ok(Decided::Repeat(stored.deployment_id))
-                } else {
-                    Err(CreateRefused::KeyReused)
-                };
+            if let Some(made) = stored.repeated(mine, deployment.created_at)? {
+                let made = made.parse();
+                return made.map(Decided::Repeat).map_err(|_| {
+                    RecordsError::Malformed("idempotency key".to_string(), None).into()
+                });
             }
         }
         let locks: Vec<(LockKey, Lock)> = deployment
@@ -286,6 +315,11 @@ impl Records {
             .is_some()
         {
             return Err(CreateRefused::TargetExists);
+        }
+        if let Some((key, what)) = parent
+            && at(&key).is_none()
+        {
+            return Err(RecordsError::NotFound(what).into());
         }
         Ok(Decided::New(locking))
     }
@@ -376,27 +410,42 @@ impl Records {
         }
         if let Some(target) = &new.target {
             writes.push(self.put_new(target.item()?)?);
+            if let Some((parent, _)) = target.parent() {
+                writes.push(self.child_added(parent)?);
+            }
         }
         for claim in &new.claims {
             writes.push(self.put_new(item(keys::claim(team, &claim.name), claim)?)?);
         }
         if let Some(idempotency) = &new.idempotency {
-            let stored = StoredKey {
-                body_hash: idempotency.body_hash.clone(),
-                deployment_id: id,
-                expires_at: deployment.created_at.timestamp() + IDEMPOTENCY_DAYS * 86_400,
-            };
-            let now = (
-                ":now",
-                Self::number(deployment.created_at.timestamp().max(0).cast_unsigned()),
-            );
-            writes.push(self.put(
-                item(keys::idempotency(team, &idempotency.key), &stored)?,
-                Some(("attribute_not_exists(pk) OR expires_at <= :now", vec![now])),
-            )?);
+            let now = deployment.created_at;
+            writes.push(self.key_used(team, idempotency, id.to_string(), now)?);
         }
         writes.push(self.put_new(new.audit.item(team)?)?);
         Ok(writes)
+    }
+
+    /// The key stands for what was made, for a day.
+    pub(crate) fn key_used(
+        &self,
+        team: TeamId,
+        idempotency: &Idempotency,
+        made: String,
+        now: Time,
+    ) -> Result<crate::transact::Write, RecordsError> {
+        let stored = StoredKey {
+            body_hash: idempotency.body_hash.clone(),
+            made,
+            expires_at: now.timestamp() + IDEMPOTENCY_DAYS * 86_400,
+        };
+        let now = Self::number(now.timestamp().max(0).cast_unsigned());
+        self.put(
+            item(keys::idempotency(team, &idempotency.key), &stored)?,
+            Some((
+                "attribute_not_exists(pk) OR expires_at <= :now",
+                vec![(":now", now)],
+            )),
+        )
     }
 
     /// Only a free lock, with no higher fence than the one read, is taken.
@@ -417,6 +466,24 @@ impl Records {
                 (":fence", Self::number(deployment.fence)),
             ],
         )
+    }
+
+    /// Several locks as they stand, in this order.
+    pub async fn locks(&self, team: TeamId, of: &[LockKey]) -> Result<Vec<Lock>, RecordsError> {
+        let mut found = Vec::new();
+        // Two of the same in one read are a mistake to DynamoDB.
+        let keys: std::collections::BTreeSet<_> =
+            of.iter().map(|lock| keys::lock(team, lock)).collect();
+        for stored in self.get_all(keys).await? {
+            let at = stored.get("pk").cloned();
+            found.push((at, record::<Lock>(stored)?));
+        }
+        let lock = |key: &LockKey| {
+            let at = Some(s(keys::lock(team, key).0));
+            let stored = found.iter().find(|(pk, _)| *pk == at);
+            stored.map(|(_, lock)| lock.clone()).unwrap_or_default()
+        };
+        Ok(of.iter().map(lock).collect())
     }
 
     /// A lock as it stands.

@@ -96,9 +96,9 @@ impl Records {
                     // A person who deploys says that pushes may again.
                     (_, false) => " REMOVE failed, auto_deploys_paused_by",
                 };
-                // `current` is a word that DynamoDB keeps for itself in no place.
+                // `current` is a word that DynamoDB keeps for itself.
                 format!(
-                    "SET current = :me, kept = :kept, is_stopped = :stopped{pause} ADD revision :one"
+                    "SET #current = :me, kept = :kept, is_stopped = :stopped{pause} ADD revision :one"
                 )
             }
         };

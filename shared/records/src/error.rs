@@ -35,6 +35,14 @@ pub enum RecordsError {
     /// Another one has it; for people: "The name nightly of a backup configuration".
     #[error("{0} is taken")]
     Taken(String),
+    /// Something else needs it.
+    #[error("{why}")]
+    InUse {
+        /// For programs: `project_in_use`.
+        code: &'static str,
+        /// For people: what needs it, and what to do.
+        why: String,
+    },
     /// The cursor is none of ours.
     #[error("not a cursor")]
     BadCursor,
@@ -62,6 +70,7 @@ impl From<RecordsError> for StepError {
             RecordsError::Taken(what) => {
                 StepError::refused("taken", format!("{what} is taken by another one."))
             }
+            RecordsError::InUse { code, why } => StepError::refused(code, why),
             RecordsError::Malformed(..) | RecordsError::BadCursor => StepError::broken(error),
         }
     }

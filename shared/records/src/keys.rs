@@ -21,6 +21,7 @@
 //! | idempotency key | `TEAM#t#IDEMPOTENCY#key` | `IDEMPOTENCY` | creation; expires |
 //! | server, site | `TEAM#t` | `SERVER#id`, `SITE#id` | its id; the team's list by prefix |
 //! | project, service, environment | `TEAM#t` | `PROJECT#id`, `SERVICE#id`, `ENVIRONMENT#id` | its id; the team's list by prefix |
+//! | uploaded source | `TEAM#t` | `UPLOAD#id` | its id; expires |
 //! | token of a team | `TEAM#t` | `TOKEN#id` | the team's list by prefix |
 //! | token by hash | `TOKEN#hash` | `TOKEN` | every request |
 //! | live ticket | `TICKET#hash` | `TICKET` | a connection that opens; expires |
@@ -44,7 +45,7 @@
 
 use domain::{
     BackupConfigurationId, BackupId, DeploymentId, EnvironmentId, LockKey, ProjectId, SecretId,
-    ServerId, ServiceId, SiteId, StepKind, TeamId, TokenId, WebhookEndpointId,
+    ServerId, ServiceId, SiteId, StepKind, TeamId, TokenId, UploadId, WebhookEndpointId,
 };
 
 /// Partition and sort key.
@@ -166,6 +167,10 @@ pub fn service(team_id: TeamId, id: ServiceId) -> Key {
 /// Of an environment.
 pub fn environment(team_id: TeamId, id: EnvironmentId) -> Key {
     (team(team_id), format!("ENVIRONMENT#{id}"))
+}
+/// Of an uploaded source.
+pub fn upload(team_id: TeamId, id: UploadId) -> Key {
+    (team(team_id), format!("UPLOAD#{id}"))
 }
 /// Of a token in its team.
 pub fn token(team_id: TeamId, id: TokenId) -> Key {

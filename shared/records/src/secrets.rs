@@ -19,6 +19,9 @@ pub struct SealedSecret {
     pub data_key: String,
     /// Nonce and ciphertext, in base64.
     pub ciphertext: String,
+    /// Also in the encryption context, where a role may open secrets of one kind alone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub kind: Option<String>,
     /// Seconds since 1970 after which it is of no use; DynamoDB removes it some time later.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires_at: Option<i64>,

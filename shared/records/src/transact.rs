@@ -114,6 +114,20 @@ impl Records {
         )
     }
 
+    /// A secret is of no use after this (seconds since 1970): what reads it now may end with it.
+    pub(crate) fn expire_secret(&self, at: Key, expires_at: i64) -> Result<Write, RecordsError> {
+        Self::build(
+            Update::builder()
+                .table_name(&self.secrets_table)
+                .set_key(Some(key(at)))
+                .update_expression("SET expires_at = :end")
+                .condition_expression("attribute_exists(pk)")
+                .expression_attribute_values(":end", n(expires_at))
+                .build()
+                .map(|update| TransactWriteItem::builder().update(update).build()),
+        )
+    }
+
     /// Demand that an item is there.
     pub(crate) fn check_exists(&self, at: Key) -> Result<Write, RecordsError> {
         let check = ConditionCheck::builder()
@@ -161,8 +175,10 @@ impl Records {
             .set_key(Some(key(at)))
             .update_expression(expression)
             .condition_expression(condition);
-        if expression.contains("#status") {
-            update = update.expression_attribute_names("#status", "status");
+        for (alias, name) in [("#status", "status"), ("#current", "current")] {
+            if expression.contains(alias) {
+                update = update.expression_attribute_names(alias, name);
+            }
         }
         for (name, value) in values {
             update = update.expression_attribute_values(name, value);

@@ -399,6 +399,7 @@ async fn a_secret_ends_at_its_time_and_is_its_teams_alone() {
         purpose: "test".into(),
         data_key: "a".into(),
         ciphertext: "b".into(),
+        kind: None,
         expires_at: Some(100),
     };
     records.secret_put(team(), &secret).await.expect("stored");

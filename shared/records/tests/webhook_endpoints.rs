@@ -14,6 +14,7 @@ fn webhook(number: u64) -> (WebhookEndpoint, SealedSecret) {
         purpose: "webhook".into(),
         data_key: "a".into(),
         ciphertext: "b".into(),
+        kind: None,
         expires_at: None,
     };
     let endpoint = WebhookEndpoint::new(

@@ -2,7 +2,7 @@
 
 use crate::auth::Caller;
 use crate::body::{Asked, Body, DryRun, Fields, Id, IdempotencyKey, NoQuery, limit};
-use crate::operations::{self, Operation};
+use crate::operations::{self, Operation, releases};
 use crate::problem::ApiError;
 use crate::routes::servers::Empty;
 use crate::views;
@@ -14,7 +14,8 @@ use contract::{Acknowledge, DeploymentCreated, DeploymentDetail, DeploymentView,
 use domain::lifecycle::{self, Cancel, Change, Snapshot};
 use domain::{DeploymentId, DeploymentStatus, Scope, Settlement, TargetKind, names};
 use kit::Cloud;
-use pipelines::inputs::{CheckServer, CreateSite, RegisterServer};
+use kit::releases::find;
+use pipelines::inputs::{CheckServer, CreateSite, RegisterServer, Release};
 use records::Created;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -42,8 +43,8 @@ struct Listed {
     /// 1 to 100 entries.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u32>,
-    /// Only those about this target: `site:ID` or `server:ID`.
-    #[param(pattern = "^(site|server):.*$")]
+    /// Only those about this target: `site:ID`, `server:ID` or `environment:ID`.
+    #[param(pattern = "^(site|server|environment):.*$")]
     target: Option<String>,
 }
 
@@ -68,7 +69,7 @@ async fn deployment_list(
             let bad = || {
                 ApiError::bad_request(
                     "bad_query",
-                    "The query is not what is expected: target must be site:ID or server:ID.",
+                    "The query is not what is expected: target must be site:ID, server:ID or environment:ID.",
                 )
             };
             let (kind, id) = target.split_once(':').ok_or_else(bad)?;
@@ -244,10 +245,40 @@ async fn again(
             operations::again(name, &snapshot.deployment, snapshot.input.clone())?,
             None,
         )),
+        "release" | "rollback" | "promote" => {
+            Ok((release_again(cloud, caller, snapshot).await?, None))
+        }
+        name @ ("restart_environment"
+        | "stop_environment"
+        | "start_environment"
+        | "observe_environment") => Ok((
+            operations::again(name, &snapshot.deployment, snapshot.input.clone())?,
+            None,
+        )),
         other => Err(ApiError::unprocessable(
             "unknown_pipeline",
             format!("There is no pipeline {other} any more."),
         )),
+    }
+}
+
+/// A release again: what it had resolved before it failed, and what opens its source and registries now.
+async fn release_again(
+    cloud: &Cloud,
+    caller: &Caller,
+    snapshot: &Snapshot,
+) -> Result<Operation, ApiError> {
+    let asked: Release = input(snapshot)?;
+    let found = find(cloud, caller.team, asked.environment_id).await?;
+    let frozen = cloud
+        .records
+        .frozen(caller.team, snapshot.deployment.id)
+        .await?;
+    let again = kit::releases::again(found.with_credentials(asked), frozen.as_ref());
+    let name = snapshot.deployment.pipeline.as_str();
+    match snapshot.deployment.rollback_of {
+        Some(to) if name == "rollback" => releases::rollback(&found, to, &again),
+        _ => releases::release_of(&found, name, &again),
     }
 }
 
@@ -257,6 +288,10 @@ fn scope(pipeline: &str) -> Scope {
         "create_site" => Scope::SiteWrite,
         "backup_site" => Scope::BackupRun,
         "restore_backup" => Scope::BackupRestore,
+        "rollback" => Scope::DeployRollback,
+        name if name == "release" || name == "promote" || name.ends_with("_environment") => {
+            Scope::DeployStart
+        }
         _ => Scope::ServerWrite,
     }
 }

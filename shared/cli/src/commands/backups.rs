@@ -1,7 +1,7 @@
 //! `triphammer backups`: create, list, show, restore, delete, restore-points.
 
 use super::backup_configurations::configurations;
-use super::{begun, when, when_exactly};
+use super::{begun, told, when, when_exactly};
 use crate::args::Backups;
 use crate::ending::{Ending, Fault};
 use crate::follow::Followed;
@@ -66,15 +66,6 @@ async fn create(
     told(invocation, &created)?;
     let followed = Followed::to_the_end(created.deployment.id);
     begun(invocation, &created.deployment, followed).await
-}
-
-/// With `--follow`, a line of its own before those of the changes.
-fn told(invocation: &Invocation, created: &contract::DeploymentCreated) -> Result<(), Fault> {
-    match (invocation.output.json, invocation.follow) {
-        (true, true) => invocation.output.record(created),
-        (true, false) => invocation.output.document(created),
-        (false, _) => Ok(()),
-    }
 }
 
 fn kind(backup: &BackupView) -> &'static str {

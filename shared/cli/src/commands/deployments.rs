@@ -1,4 +1,4 @@
-//! `triphammer deployments`: list, show, logs, cancel, retry, undo, acknowledge.
+//! `triphammer deployments`: list, show, logs, diff, views, cancel, retry, undo, acknowledge.
 
 use super::{begun, pages, picture, sites, when};
 use crate::args::{Deployments, Paging};
@@ -21,6 +21,12 @@ pub async fn perform(invocation: &Invocation, command: Deployments) -> Result<En
         Deployments::List { target, paging } => list(invocation, target.as_deref(), &paging).await,
         Deployments::Show { id } => show(invocation, id).await,
         Deployments::Logs { id, step } => super::logs::show(invocation, id, step.as_deref()).await,
+        Deployments::Diff { from, to } => super::releases::diff(invocation, from, to).await,
+        Deployments::Views { id } => {
+            let views = invocation.client.deployment_views(id).await?;
+            invocation.output.document(&views)?;
+            Ok(Ending::Done)
+        }
         Deployments::Cancel { id } => cancel(invocation, id).await,
         Deployments::Retry { id } => retry(invocation, id).await,
         Deployments::Undo { id } => undo(invocation, id).await,

@@ -5,8 +5,8 @@ use crate::invocation::Invocation;
 use crate::output::plain;
 use crate::style::{dim, yellow};
 use crate::times::clock;
-use contract::LogLineView;
-use domain::{DeploymentId, Settlement};
+use contract::{LogLineView, StepView};
+use domain::{DeploymentId, ServerId, Settlement};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,8 +18,33 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Serialize)]
 struct Line<'a> {
     step: &'a str,
+    /// When the step is done on several servers: which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<&'a str>,
     #[serde(flatten)]
     line: &'a LogLineView,
+}
+
+/// A log: a step's, on one server when it is done on several.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Of {
+    step: String,
+    server: Option<(ServerId, String)>,
+}
+
+/// A step's logs: one for each of its servers.
+fn logs_of(step: &StepView) -> Vec<Of> {
+    let of = |server| Of {
+        step: step.name.clone(),
+        server,
+    };
+    if step.servers.is_empty() {
+        return vec![of(None)];
+    }
+    let servers = step.servers.iter();
+    servers
+        .map(|row| of(Some((row.id, row.name.clone()))))
+        .collect()
 }
 
 /// Where the reading of a step's log stands.
@@ -36,17 +61,27 @@ pub async fn show(
     step: Option<&str>,
 ) -> Result<Ending, Fault> {
     let client = &invocation.client;
-    let (mut read, mut any) = (BTreeMap::<String, Read>::new(), false);
+    let (mut read, mut any) = (BTreeMap::<Of, Read>::new(), false);
     loop {
         let detail = client.deployment(id).await?;
         let is_over = detail.deployment.settlement == Settlement::Settled;
-        let steps: Vec<_> = match step {
-            Some(step) => vec![step.to_string()],
-            None => detail.steps.into_iter().map(|step| step.name).collect(),
-        };
-        for step in steps {
-            let read = read.entry(step.clone()).or_default();
-            any |= page_on(invocation, id, &step, read).await?;
+        let wanted = |known: &&StepView| step.is_none_or(|step| known.name == step);
+        let mut logs: Vec<Of> = detail
+            .steps
+            .iter()
+            .filter(wanted)
+            .flat_map(logs_of)
+            .collect();
+        if let (Some(step), true) = (step, logs.is_empty()) {
+            // The API says that there is no such step.
+            logs.push(Of {
+                step: step.to_string(),
+                server: None,
+            });
+        }
+        for of in logs {
+            let read = read.entry(of.clone()).or_default();
+            any |= page_on(invocation, id, &of, read).await?;
         }
         if is_over || !invocation.follow {
             break;
@@ -65,15 +100,19 @@ pub async fn show(
 async fn page_on(
     invocation: &Invocation,
     id: DeploymentId,
-    step: &str,
+    of: &Of,
     read: &mut Read,
 ) -> Result<bool, Fault> {
     let mut any = false;
     while !read.is_over {
         let cursor = read.cursor.as_deref();
-        let page = invocation.client.step_log(id, step, cursor).await?;
+        let server = of.server.as_ref().map(|(id, _)| *id);
+        let page = invocation
+            .client
+            .step_log(id, &of.step, server, cursor)
+            .await?;
         for line in &page.items {
-            told(invocation, step, line)?;
+            told(invocation, of, line)?;
         }
         any |= !page.items.is_empty();
         match page.next_cursor {
@@ -87,12 +126,15 @@ async fn page_on(
     Ok(any)
 }
 
-fn told(invocation: &Invocation, step: &str, line: &LogLineView) -> Result<(), Fault> {
+fn told(invocation: &Invocation, of: &Of, line: &LogLineView) -> Result<(), Fault> {
+    let (step, server) = (of.step.as_str(), of.server.as_ref());
+    let server = server.map(|(_, name)| name.as_str());
     if invocation.output.json {
-        return invocation.output.record(&Line { step, line });
+        return invocation.output.record(&Line { step, server, line });
     }
     let text = plain(&line.text);
     let text = if line.is_error { yellow(text) } else { text };
-    let place = dim(format!("{} {step}", clock(line.at)));
+    let on = server.map_or(String::new(), |name| format!(" {}", plain(name)));
+    let place = dim(format!("{} {step}{on}", clock(line.at)));
     invocation.output.line(format!("{place}  {text}"))
 }

@@ -6,15 +6,20 @@ mod audit;
 mod backup_configurations;
 mod backups;
 mod deployments;
+mod env;
+mod environments;
 mod logs;
 mod pages;
 mod picture;
+mod projects;
+mod releases;
 mod servers;
+mod services;
 mod sites;
 mod tokens;
 mod webhook_endpoints;
 
-use crate::args::{Backups, Cli, Command, Deployments, Global, Servers, Sites};
+use crate::args::{Backups, Cli, Command, Deployments, Environments, Global, Servers, Sites};
 use crate::ending::{Ending, Fault};
 use crate::follow::{self, Followed};
 use crate::invocation::Invocation;
@@ -42,6 +47,19 @@ pub async fn perform(cli: Cli) -> Result<Ending, Fault> {
         Command::Servers(command) => servers::perform(&invocation, command).await,
         Command::Sites(command) => sites::perform(&invocation, command).await,
         Command::Backups(command) => backups::perform(&invocation, command).await,
+        Command::Projects(command) => projects::perform(&invocation, command).await,
+        Command::Services(command) => services::perform(&invocation, command).await,
+        Command::Environments(command) => environments::perform(&invocation, command).await,
+        Command::Deploy(asked) => releases::deploy(&invocation, asked).await,
+        Command::Rollback { environment, to } => {
+            releases::rollback(&invocation, &environment, to).await
+        }
+        Command::Promote { from, to } => releases::promote(&invocation, &from, &to).await,
+        Command::Resume { environment } => environments::resume(&invocation, &environment).await,
+        Command::Env(command) => env::perform(&invocation, command).await,
+        Command::Logs { environment, step } => {
+            releases::logs(&invocation, &environment, step.as_deref()).await
+        }
         Command::Deployments(command) => deployments::perform(&invocation, command).await,
         Command::Tokens(command) => tokens::perform(&invocation, command).await,
         Command::WebhookEndpoints(command) => {
@@ -60,8 +78,26 @@ fn can_be_followed(command: &Command) -> bool {
         }
         Command::Deployments(command) => !matches!(
             command,
-            Deployments::List { .. } | Deployments::Acknowledge { .. }
+            Deployments::List { .. }
+                | Deployments::Acknowledge { .. }
+                | Deployments::Diff { .. }
+                | Deployments::Views { .. }
         ),
+        Command::Environments(command) => matches!(
+            command,
+            Environments::Create(_)
+                | Environments::Observe { .. }
+                | Environments::Stop { .. }
+                | Environments::Start { .. }
+                | Environments::Restart { .. }
+        ),
+        Command::Deploy(_)
+        | Command::Rollback { .. }
+        | Command::Promote { .. }
+        | Command::Logs { .. } => true,
+        Command::Projects(_) | Command::Services(_) | Command::Resume { .. } | Command::Env(_) => {
+            false
+        }
         Command::Tokens(_) | Command::WebhookEndpoints(_) | Command::Audit(_) => false,
     }
 }
@@ -113,6 +149,15 @@ async fn begun(
         ));
     }
     Ok(Ending::Done)
+}
+
+/// A deployment that was begun. With `--follow`, a line of its own before those of the changes.
+fn told(invocation: &Invocation, created: &contract::DeploymentCreated) -> Result<(), Fault> {
+    match (invocation.output.json, invocation.follow) {
+        (true, true) => invocation.output.record(created),
+        (true, false) => invocation.output.document(created),
+        (false, _) => Ok(()),
+    }
 }
 
 /// "3 min ago" for people, RFC 3339 for programs.

@@ -58,6 +58,10 @@ fn facts(detail: &DeploymentDetail) -> Table {
         ),
     );
     table.fact_if("retry of", deployment.retry_of.map(|id| id.to_string()));
+    table.fact_if(
+        "rollback to",
+        deployment.rollback_of.map(|id| id.to_string()),
+    );
     table.fact("created", when_exactly(deployment.created_at));
     table.fact_if("started", deployment.started_at.map(when_exactly));
     table.fact_if("finished", deployment.finished_at.map(when_exactly));

@@ -7,7 +7,7 @@ use crate::style::{self, bar, bold, dim, red, sign, yellow};
 use crate::times::{size, took};
 use chrono::{DateTime, Utc};
 use console::{Alignment, measure_text_width, pad_str};
-use contract::{DeploymentDetail, StepView};
+use contract::{DeploymentDetail, StepServerView, StepView};
 use domain::{Progress, StepKind, StepStatus};
 
 /// When the picture is taken.
@@ -118,12 +118,49 @@ fn step_lines(step: &StepView, width: usize, moment: Moment) -> Vec<String> {
         dim(time)
     );
     let mut lines = vec![first.trim_end().to_string()];
+    // One server says nothing that its step does not say.
+    if step.servers.len() > 1 && step.status != StepStatus::Skipped {
+        lines.extend(
+            step.servers
+                .iter()
+                .flat_map(|row| server_lines(row, moment)),
+        );
+    }
     if let Some(warning) = &step.warning {
         lines.push(yellow(format!("      warning: {}", plain(warning))));
     }
     if let Some(error) = &step.error {
         lines.push(red(format!(
             "      {} ({})",
+            plain(&error.message),
+            plain(&error.code)
+        )));
+    }
+    lines
+}
+
+/// `    ✓ docker1   1.2s  3 containers started`
+fn server_lines(row: &StepServerView, moment: Moment) -> Vec<String> {
+    let time = match row.status {
+        StepStatus::Queued | StepStatus::Skipped => String::new(),
+        _ => row.started_at.map_or(String::new(), |began| {
+            took(row.finished_at.unwrap_or(moment.now) - began)
+        }),
+    };
+    let tail = match (&row.progress, row.status) {
+        (Some(progress), StepStatus::Running) => progress_text(progress),
+        _ => dim(plain(row.output.as_deref().unwrap_or_default())),
+    };
+    let first = format!(
+        "      {} {} {}  {tail}",
+        sign(row.status, moment.tick),
+        plain(&row.name),
+        dim(pad_str(&time, 7, Alignment::Right, None))
+    );
+    let mut lines = vec![first.trim_end().to_string()];
+    if let Some(error) = &row.error {
+        lines.push(red(format!(
+            "          {} ({})",
             plain(&error.message),
             plain(&error.code)
         )));
@@ -191,7 +228,33 @@ mod tests {
                 .is_finished()
                 .then_some("2026-01-02T12:00:01.500Z")
                 .and_then(at),
+            servers: Vec::new(),
         }
+    }
+
+    fn row(name: &str, status: StepStatus) -> StepServerView {
+        StepServerView {
+            id: domain::ServerId::from_parts(1, 1),
+            name: name.to_string(),
+            status,
+            output: Some("done".to_string()),
+            error: None,
+            progress: None,
+            started_at: None,
+            finished_at: None,
+        }
+    }
+
+    #[test]
+    fn a_step_on_several_servers_has_a_row_for_each_and_on_one_it_has_none() {
+        let mut spread = step("one", StepStatus::Running);
+        spread.servers = vec![row("docker1", StepStatus::Completed)];
+        assert_eq!(drawn(&spread).lines().count(), 1);
+        spread.servers.push(row("docker2", StepStatus::Queued));
+        let lines = drawn(&spread);
+        let lines: Vec<_> = lines.lines().collect();
+        assert!(lines[1].starts_with("      ✓ docker1"), "{lines:?}");
+        assert!(lines[2].contains("docker2"), "{lines:?}");
     }
 
     fn drawn(step: &StepView) -> String {

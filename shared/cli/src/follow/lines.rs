@@ -5,7 +5,7 @@
 use crate::output::plain;
 use crate::times::{clock, took};
 use chrono::{DateTime, Utc};
-use contract::{DeploymentDetail, StepView};
+use contract::{DeploymentDetail, StepServerView, StepView};
 use domain::{DeploymentStatus, StepKind, StepStatus};
 
 /// Lines for everything that differs from the look before; everything that happened so far when there was none.
@@ -68,6 +68,11 @@ fn step_changes(
         };
         changes.push((at, status_words(after)));
     }
+    // One server says nothing that its step does not say.
+    if after.servers.len() > 1 && after.status != StepStatus::Skipped {
+        let rows = after.servers.iter();
+        changes.extend(rows.filter_map(|row| row_change(before, name, row, now)));
+    }
     if let Some(warning) = &after.warning
         && before.is_none_or(|before| before.warning.as_ref() != Some(warning))
     {
@@ -80,6 +85,36 @@ fn step_changes(
         changes.push((now, format!("{name} {said}")));
     }
     changes
+}
+
+/// `start_containers on docker1 completed 1.2s: 3 containers`
+fn row_change(
+    before: Option<&StepView>,
+    step: &str,
+    row: &StepServerView,
+    now: DateTime<Utc>,
+) -> Option<Change> {
+    let earlier = before.and_then(|before| before.servers.iter().find(|b| b.id == row.id));
+    let status = earlier.map_or(StepStatus::Queued, |earlier| earlier.status);
+    if status == row.status {
+        return None;
+    }
+    let at = match row.status {
+        StepStatus::Running => row.started_at,
+        _ => row.finished_at,
+    };
+    let mut words = format!("{step} on {} {}", plain(&row.name), row.status);
+    if let (Some(began), Some(ended)) = (row.started_at, row.finished_at) {
+        words.push_str(&format!(" {}", took(ended - began)));
+    }
+    let said = match &row.error {
+        Some(error) => Some(&error.message),
+        None => row.output.as_ref(),
+    };
+    if let Some(said) = said {
+        words.push_str(&format!(": {}", plain(said)));
+    }
+    Some((at.unwrap_or(now), words))
 }
 
 fn status_words(step: &StepView) -> String {

@@ -26,6 +26,10 @@ pub const SITE: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAD";
 pub const ENDPOINT: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAE";
 pub const CONFIGURATION: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAF";
 pub const BACKUP: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAG";
+pub const PROJECT: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAH";
+pub const SERVICE: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAJ";
+pub const ENVIRONMENT: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAK";
+pub const UPLOAD: &str = "01JD2Z6E9W8Q4S5T6V7X8Y9ZAM";
 
 type Replies = Arc<Mutex<HashMap<String, VecDeque<(u16, Value)>>>>;
 
@@ -248,6 +252,23 @@ impl Stage {
         self.folder.path().join("none.toml")
     }
 
+    /// The same with this on its standard input.
+    pub fn run_with(&self, input: &str, arguments: &[&str]) -> Ran {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_triphammer"))
+            .args(arguments)
+            .env_clear()
+            .env("TRIPHAMMER_CONFIG", self.no_settings())
+            .env("TRIPHAMMER_API_URL", &self.address)
+            .env("TRIPHAMMER_TOKEN", "th_canary")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        Ran::from(child.wait_with_output().unwrap())
+    }
+
     /// The same in this environment.
     pub fn run_in(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Ran {
         let output = Command::new(env!("CARGO_BIN_EXE_triphammer"))
@@ -383,6 +404,30 @@ pub fn retention() -> Value {
     other["keep"] = false.into();
     other["reasons"] = json!([]);
     json!({"backups": [one, other], "expires_bytes": 2048})
+}
+
+/// A project.
+pub fn project() -> Value {
+    json!({"id": PROJECT, "name": "shop", "created_at": "2026-01-02T12:00:00.000Z"})
+}
+
+/// A service.
+pub fn service() -> Value {
+    json!({"id": SERVICE, "project_id": PROJECT, "name": "web",
+        "source": {"kind": "image", "image": "ghcr.io/example/app:1"}, "gates": {}, "limits": {}, "replicas": 1,
+        "allow": [], "registries": [{"registry": "docker.io", "username": "old"}], "auto_deploy": null, "revision": 3,
+        "created_at": "2026-01-02T12:00:00.000Z"})
+}
+
+/// An environment.
+pub fn environment() -> Value {
+    json!({"id": ENVIRONMENT, "project_id": PROJECT, "service_id": SERVICE, "name": "production",
+        "path": "shop/web/production", "status": "active", "deploying": null, "current": DEPLOYMENT, "failed": null,
+        "kept": [DEPLOYMENT, BACKUP], "auto_deploys_paused_by": null, "urls": ["https://shop.example.com"],
+        "servers": [{"id": SERVER, "name": "web1"}], "quorum": null,
+        "routes": [{"host": "shop.example.com", "service": "app", "port": 8080}], "drain_seconds": 30,
+        "keep_releases": 5, "values_version": 2, "host_name": "shop-web-production-k3v9q2", "revision": 4,
+        "created_at": "2026-01-02T12:00:00.000Z"})
 }
 
 /// One page with these.
