@@ -260,7 +260,7 @@ impl Callback {
         match ended(&self.cloud, (of.team, of.deployment), job, result).await? {
             Heard::Over => Err(Refused::Gone),
             Heard::Yes(word) => {
-                if let Err(refused) = self.join_log(of, job).await {
+                if let Err(refused) = self.join_log(of).await {
                     tracing::warn!(deployment = %of.deployment, step = job.step, ?refused, "its log was not put together");
                 }
                 self.machines.told(&job.token, &word).await?;
@@ -292,7 +292,7 @@ impl Callback {
     }
 
     /// Put the lines of all the step's workers into one object. It is a copy: without it the lines are still there.
-    async fn join_log(&self, of: JobKey<'_>, job: &Job) -> Result<(), Refused> {
+    async fn join_log(&self, of: JobKey<'_>) -> Result<(), Refused> {
         let records = &self.cloud.records;
         let (mut joined, mut from) = (Vec::new(), LogPosition::default());
         loop {

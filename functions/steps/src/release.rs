@@ -213,13 +213,13 @@ pub async fn values(
     environment: domain::EnvironmentId,
     version: u64,
 ) -> Result<BTreeMap<String, String>, StepError> {
-    if version == 0 {
-        return Ok(BTreeMap::new());
-    }
     let stored = cloud
         .records
         .values_version(at.team, environment, version)
         .await?;
+    let Some(stored) = stored else {
+        return Ok(BTreeMap::new());
+    };
     let text = opened(cloud, at, stored.secret).await?;
     // What does not parse is not repeated: it holds values.
     serde_json::from_str(&text).map_err(|_| StepError::broken("the values are damaged"))

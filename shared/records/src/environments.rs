@@ -9,7 +9,6 @@ use crate::item::{item, record, s};
 use crate::transact::Write;
 use crate::{Records, RecordsError, keys};
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::release::ValuesVersion;
 use domain::state::Transitions;
 use domain::{
     Deployment, DeploymentId, Environment, EnvironmentId, OnCommit, Phase, ServerId, TeamId,
@@ -142,17 +141,6 @@ impl Records {
                 (":one", Self::number(1)),
             ],
         )
-    }
-
-    /// One version of an environment's values: their names, and where they are.
-    pub async fn values_version(
-        &self,
-        team: TeamId,
-        id: EnvironmentId,
-        version: u64,
-    ) -> Result<ValuesVersion, RecordsError> {
-        let stored = self.get(keys::values_version(team, id, version)).await?;
-        record(stored.ok_or(RecordsError::NotFound("values"))?)
     }
 
     /// What a release froze; once, and never changed. What stands is answered.
