@@ -227,13 +227,17 @@ pub fn repository(text: &str) -> Result<String, BadName> {
             };
         }
     }
-    let (host, path) = match text.strip_prefix("ssh://") {
-        Some(rest) => rest.split_once('/').unwrap_or_default(),
-        None => text.split_once(':').unwrap_or_default(),
-    };
-    let (user, host) = host.split_once('@').unwrap_or(("git", host));
-    let user_ok = unix_user(user).is_ok();
-    if user_ok && host_of(host) && !path.is_empty() && !path.starts_with('-') {
+    let (account, path) = match text.strip_prefix("ssh://") {
+        Some(rest) => rest.split_once('/'),
+        // Without a user it would be taken for a scheme: `ext::`, `file://`.
+        None => text
+            .split_once(':')
+            .filter(|(account, _)| account.contains('@')),
+    }
+    .unwrap_or_default();
+    let (user, host) = account.split_once('@').unwrap_or(("git", account));
+    let path_ok = !path.is_empty() && !path.starts_with(['-', ':']);
+    if unix_user(user).is_ok() && host_of(host) && path_ok {
         Ok(text.to_string())
     } else {
         bad(SHAPE)
@@ -259,7 +263,7 @@ pub fn git_reference(text: &str) -> Result<String, BadName> {
         && !text.contains("@{")
         && text
             .bytes()
-            .all(|b| b.is_ascii_graphic() && !b"~^:?*[\\'\"`$;&|<>(){}".contains(&b));
+            .all(|b| b.is_ascii_graphic() && !b"~^:?*[\\'\"`$%;&|<>(){}".contains(&b));
     if ok {
         Ok(text.to_string())
     } else {
@@ -412,6 +416,8 @@ mod tests {
             "https://github.com",
             "file:///etc",
             "ext::sh -c id",
+            "ext::sh",
+            "git@host::x",
             "--upload-pack=id",
             "/srv/git/app.git",
         ] {
