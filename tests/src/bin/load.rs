@@ -1,6 +1,9 @@
 //! Asks for pages of one host without a pause, on kept and on new connections, until its stdin ends.
 //!
-//! `load <address> <host name>`; prints a line when it has begun, and at the end `{"asked": n, "failed": [...]}`.
+//! A kept connection may be closed by the proxy in the moment in which a request is sent on it. RFC 9112, 9.3.1: a client
+//! then sends a request that changes nothing again, on a new connection; so do browsers, and so does this. How often is told.
+//!
+//! `load <address> <host name>`; prints a line when it has begun, and at the end `{"asked": n, "again": n, "failed": [...]}`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -28,6 +31,7 @@ async fn main() {
     };
     let over = Arc::new(AtomicBool::new(false));
     let asked = Arc::new(AtomicU64::new(0));
+    let again = Arc::new(AtomicU64::new(0));
     let failed: Arc<Mutex<Vec<String>>> = Arc::default();
     let until = Arc::clone(&over);
     std::thread::spawn(move || {
@@ -46,12 +50,18 @@ async fn main() {
             let get = client.get(format!("http://{address}{path}"));
             get.header("host", host)
         });
-        let (over, asked, failed) = (over.clone(), asked.clone(), failed.clone());
+        let (over, asked, again, failed) =
+            (over.clone(), asked.clone(), again.clone(), failed.clone());
         async move {
             let request = request.expect("a client");
             while !over.load(Ordering::SeqCst) {
-                let answer = request.try_clone().expect("no body").send().await;
+                let mut answer = request.try_clone().expect("no body").send().await;
                 asked.fetch_add(1, Ordering::SeqCst);
+                let is_kept = number % 2 == 0;
+                if is_kept && answer.as_ref().is_err_and(reqwest::Error::is_request) {
+                    again.fetch_add(1, Ordering::SeqCst);
+                    answer = request.try_clone().expect("no body").send().await;
+                }
                 let why = match answer {
                     Ok(answer) if answer.status().is_success() => {
                         answer.text().await.err().map(|error| format!("{error:?}"))
@@ -62,7 +72,8 @@ async fn main() {
                 if let Some(why) = why {
                     let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                     if failed.len() < REASONS {
-                        failed.push(format!("{path}: {why}"));
+                        let kept = if is_kept { "kept" } else { "new" };
+                        failed.push(format!("{path} on a {kept} connection: {why}"));
                     }
                 }
             }
@@ -75,6 +86,6 @@ async fn main() {
         .clone();
     println!(
         "{}",
-        serde_json::json!({"asked": asked.load(Ordering::SeqCst), "failed": failed})
+        serde_json::json!({"asked": asked.load(Ordering::SeqCst), "again": again.load(Ordering::SeqCst), "failed": failed})
     );
 }
