@@ -128,3 +128,90 @@ async fn a_service_with_a_volume_is_replaced_in_place_and_its_data_stays() {
     );
     assert_eq!(app.containers(0).lines().count(), 2);
 }
+
+/// A folder with the sample application and a Dockerfile for it.
+fn source(version: &str, more: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let binary = std::env::var_os("TRIPHAMMER_SAMPLE_APP").expect("TRIPHAMMER_SAMPLE_APP");
+    std::fs::copy(binary, folder.path().join("app")).expect("copied");
+    let file = format!(
+        "FROM scratch\nCOPY app /app\n{more}ENV VERSION={version} PORT=8080\nCMD [\"/app\"]\n"
+    );
+    std::fs::write(folder.path().join("Dockerfile"), file).expect("written");
+    folder
+}
+
+#[tokio::test]
+async fn a_dockerfile_in_a_repository_is_built_at_its_newest_commit_and_a_build_that_fails_keeps_its_log()
+ {
+    let stack = Stack::from_env();
+    let repository = format!("shop-{:x}", std::process::id());
+    let commit = |version: &str, more: &str| {
+        let folder = source(version, more);
+        let made = stack.lab.commit(&repository, "main", folder.path());
+        made.expect("a commit")
+    };
+    let first = commit("git1", "");
+    let asked =
+        json!({"kind": "repository", "url": format!("http://git.test/pub/{repository}.git")});
+    let app = App::new("built", asked, 1).await;
+    let ended = app.stack.ended(&app.first).await;
+    settled(&ended, "completed").expect("built and released");
+    assert_eq!(app.version().await, "200 version=git1");
+    let views = app
+        .stack
+        .get(&format!("/v1/deployments/{}/views", app.first))
+        .await
+        .body;
+    assert_eq!(views["frozen"]["commit"], first.as_str(), "{views:#}");
+
+    commit("git2", "RUN [\"/missing\"]\n");
+    let failed = app.ended("/deployments", json!({})).await;
+    settled(&failed, "failed").expect("the build fails");
+    assert_eq!(failed["error"]["code"], "build_failed", "{failed:#}");
+    assert_eq!(app.version().await, "200 version=git1");
+    let id = failed["id"].as_str().expect("an id");
+    let log = app
+        .stack
+        .get(&format!(
+            "/v1/deployments/{id}/steps/build_image/log?limit=100"
+        ))
+        .await
+        .body;
+    assert!(
+        log["items"]
+            .as_array()
+            .is_some_and(|lines| !lines.is_empty()),
+        "{log:#}"
+    );
+
+    commit("git3", "");
+    let third = app.ended("/deployments", json!({})).await;
+    settled(&third, "completed").expect("built again");
+    assert_eq!(app.version().await, "200 version=git3");
+    let none = app
+        .ended("/deployments", json!({"reference": "none"}))
+        .await;
+    assert_eq!(none["error"]["code"], "branch_not_found", "{none:#}");
+}
+
+#[tokio::test]
+async fn on_two_servers_each_has_a_row_and_one_that_is_away_is_left_out_by_a_quorum_of_one() {
+    let stack = Stack::from_env();
+    let image = stack.app_image("v1", &[]);
+    let source = json!({"kind": "image", "image": image});
+    let app = App::with("twice", source, 2, json!({}), json!({"quorum": 1})).await;
+    let ended = app.stack.ended(&app.first).await;
+    settled(&ended, "completed").expect("released");
+    for server in 0..2 {
+        let (status, body) = app.page_on(server, "/").await;
+        assert!(
+            status == 200 && body.contains("version=v1"),
+            "{server}: {status} {body}"
+        );
+    }
+    let rows = step(&ended, "start_containers")["servers"]
+        .as_array()
+        .map(Vec::len);
+    assert_eq!(rows, Some(2), "{ended:#}");
+}
