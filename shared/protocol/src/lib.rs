@@ -4,6 +4,7 @@
 //! name, path and address is checked by the agent again before it is used. A repeat of a call finds its work done.
 
 pub mod job;
+pub mod text;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
