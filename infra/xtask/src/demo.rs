@@ -2,9 +2,10 @@
 //!
 //! Promise: every act goes through the command line and the API; nothing is done behind their back.
 
-use crate::build::{cli_binary, say};
+use crate::build::say;
+use crate::cli::{ask, run};
 use crate::lab::{self, Lab};
-use crate::up::{self, Up};
+use crate::up;
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 
@@ -31,37 +32,6 @@ struct Server {
     user: String,
     key: String,
     fingerprint: Option<String>,
-}
-
-fn cli(up: &Up, arguments: &[&str]) -> Result<()> {
-    eprintln!("\n$ triphammer {}", arguments.join(" "));
-    let status = Command::new(cli_binary())
-        .args(arguments)
-        .env("TRIPHAMMER_CONFIG", &up.cli_config)
-        .status()?;
-    if !status.success() {
-        bail!(
-            "triphammer {} ended with {status}; the local stack's log is {}",
-            arguments.join(" "),
-            up.cli_config.with_file_name("ministack.log").display()
-        );
-    }
-    Ok(())
-}
-
-fn ask(up: &Up, arguments: &[&str]) -> Result<serde_json::Value> {
-    let output = Command::new(cli_binary())
-        .args(arguments)
-        .arg("--json")
-        .env("TRIPHAMMER_CONFIG", &up.cli_config)
-        .output()?;
-    serde_json::from_slice(&output.stdout).with_context(|| {
-        format!(
-            "triphammer {} answered {}",
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stderr)
-        )
-    })
 }
 
 /// See the module.
@@ -124,10 +94,10 @@ pub async fn demo(port: u16, target: Target) -> Result<()> {
         if let Some(fingerprint) = &server.fingerprint {
             add.extend(["--host-key", fingerprint]);
         }
-        cli(&up, &add)?;
+        run(&up, &add)?;
     }
     let name = format!("shop-{}", hex::encode(rand::random::<[u8; 2]>()));
-    cli(
+    run(
         &up,
         &[
             "sites",

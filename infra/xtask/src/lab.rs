@@ -105,6 +105,13 @@ impl Lab {
             .filter(move |server| server.kind == kind)
     }
 
+    /// A server's root folder, as this machine sees it.
+    pub fn root(&self, server: &str) -> PathBuf {
+        let labs = std::env::var_os("TRIPHAMMER_LABS");
+        let labs = labs.map_or_else(|| PathBuf::from("/var/tmp/triphammer/labs"), PathBuf::from);
+        labs.join(&self.name).join(server).join("root")
+    }
+
     /// Run a command as root on a server.
     pub fn exec(&self, server: &str, command: &[&str]) -> Result<String> {
         let mut arguments = vec!["exec", &self.name, server];

@@ -9,6 +9,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod cli;
 pub mod contract;
 pub mod demo;
 pub mod generate;

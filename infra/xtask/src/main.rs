@@ -155,7 +155,7 @@ async fn run(command: Do) -> Result<()> {
             quick,
             archives: true,
             ..
-        } => xtask::bench::archives(quick),
+        } => xtask::bench::archives(quick).await,
         Do::Bench { quick, builds, .. } => bench(quick, builds).await,
         Do::Tree { pipeline } => {
             let found = pipelines::find(&pipeline).with_context(|| {

@@ -5,6 +5,7 @@
 
 pub mod job;
 pub mod release;
+pub mod text;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

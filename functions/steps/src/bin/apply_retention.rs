@@ -8,6 +8,7 @@ use domain::{Backup, BackupPlan, RestorePointStatus, SiteId, StepError, retentio
 use kit::step::Nothing;
 use kit::{At, Cloud, Done, Step};
 use pipelines::steps::backup;
+use protocol::text::bytes;
 use records::RecordsError;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
@@ -75,17 +76,17 @@ impl Step for ApplyRetention {
                 .any(|decision| decision.id == backup.id && decision.expires())
         };
         // The newest first: at no time does one go on from an expired one.
-        let (mut pruned, mut bytes) = (0, 0);
+        let (mut pruned, mut freed) = (0, 0);
         for backup in backups.iter().filter(goes) {
             if !records.backup_expire(at.team, site, backup.id).await? {
                 continue;
             }
             self.prune(at, backup).await?;
             pruned += 1;
-            bytes += backup.size_bytes;
+            freed += backup.size_bytes;
         }
         let kept = plan.len() - pruned;
-        let told = format!("{kept} kept, {pruned} expired, {bytes} bytes freed");
+        let told = format!("{kept} kept, {pruned} expired, {} freed", bytes(freed));
         Ok(Done::With(Nothing {}, told))
     }
 }

@@ -12,6 +12,7 @@ use domain::{
 use kit::{At, Cloud, Done, Step};
 use pipelines::steps::backup;
 use protocol::job::{DatabaseBackedUp, FilesArchived, Sealed, SiteBackedUp};
+use protocol::text::bytes;
 use records::Put;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
@@ -180,7 +181,7 @@ impl Step for FinalizeBackup {
         if self.cloud.records.backup_put(&backup).await? == Put::ParentGone {
             return Err(parent_gone());
         }
-        let told = format!("{} bytes in the store, read back", backup.size_bytes);
+        let told = format!("{} in the store, read back", bytes(backup.size_bytes));
         Ok(Done::With(Gives { backup_id: plan.id }, told))
     }
 }

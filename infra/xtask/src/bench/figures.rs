@@ -97,7 +97,8 @@ impl Figure {
         let (beside, ratio) = match &self.beside {
             None => (String::new(), String::new()),
             Some((peer, other)) => (
-                format!("{peer}: {other}"),
+                // A bar would end the cell.
+                format!("{}: {other}", peer.replace('|', "\\|")),
                 format!("{:.2}", self.measured.0 / other.0),
             ),
         };

@@ -4,6 +4,7 @@
 //! `cost`; beside a figure stands its aim or its peer, because a time alone says more of the machine than of us.
 
 mod archives;
+mod backups;
 #[cfg(feature = "bench")]
 mod builds;
 #[cfg(feature = "bench")]
@@ -38,10 +39,13 @@ use anyhow::{Context, Result};
 use figures::Group;
 use std::fs;
 
-/// Archives, ours and those of the peers: it needs nothing but the crate.
-pub fn archives(quick: bool) -> Result<()> {
+/// Archives and backups, ours and those of the peers.
+pub async fn archives(quick: bool) -> Result<()> {
     say("archives, ours and those of the peers");
-    told("archives", &[archives::group(quick)?], quick)
+    let archives = archives::group(quick)?;
+    say("a site's backup to the store, beside the peers");
+    let backups = backups::group(quick).await?;
+    told("archives", &[archives, backups], quick)
 }
 
 /// Print them, and write them into their part of the README.

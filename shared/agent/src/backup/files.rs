@@ -2,7 +2,6 @@
 //!
 //! Promise: objects are completed only after the child said that it read all of the tree.
 
-use super::bytes;
 use super::child::{Asked, Given};
 use crate::fault::{Result, broken, io_at};
 use crate::jobs::child::Child;
@@ -10,6 +9,7 @@ use crate::jobs::context::Context;
 use crate::jobs::work::Finished;
 use crate::jobs::{carried, meant};
 use protocol::job::{Files, FilesArchived, FilesCollected};
+use protocol::text::bytes;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;

@@ -4,7 +4,7 @@
 //! tree is exactly the last manifest's. Nothing of the site was touched, and there was room for all of it.
 
 use super::staging::{Facts, Staging};
-use crate::backup::{bytes, child_fault, progress};
+use crate::backup::{child_fault, progress};
 use crate::fault::{Result, io_at, refused};
 use crate::jobs::context::Context;
 use crate::jobs::meant;
@@ -12,6 +12,7 @@ use crate::jobs::work::Finished;
 use archive::manifest::{Limits, Reader};
 use archive::restore::{Link, Options, restore};
 use protocol::job::{BackupDownloaded, DownloadBackup, Sealed};
+use protocol::text::bytes;
 use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::ops::ControlFlow;

@@ -10,7 +10,7 @@ mod swap;
 
 pub use download::download;
 
-use crate::backup::{bytes, progress};
+use crate::backup::progress;
 use crate::check;
 use crate::database::{Restore, Server};
 use crate::fault::{Result, io_at};
@@ -18,6 +18,7 @@ use crate::host;
 use crate::jobs::context::Context;
 use crate::jobs::work::Finished;
 use protocol::job::{Database, FilesRestored, Site};
+use protocol::text::bytes;
 use protocol::{DatabaseName, SiteName};
 use staging::Staging;
 use std::fs::File;

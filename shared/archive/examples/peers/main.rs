@@ -1,7 +1,8 @@
 //! Ours beside tar with zstd, tar with gzip, restic and borg, in one run.
 //!
 //! Promise: all get the same tree, warm, in turn; what is printed are medians, ratios to ours, and the peak memory of the
-//! largest process. `peers run <folder> [MiB] [rounds]`; needs `/usr/bin/time` and the peers.
+//! largest process. `peers run <folder> [MiB] [rounds]`; needs `/usr/bin/time` and the peers. `peers tree <folder> <MiB>` and
+//! `peers touch <folder> <round>` make the tree alone, and change 1 % of it.
 
 mod tree;
 
@@ -32,6 +33,12 @@ fn main() -> Result<()> {
         ["run", folder] => run(Path::new(folder), 1024, 3),
         ["run", folder, size] => run(Path::new(folder), size.parse()?, 3),
         ["run", folder, size, rounds] => run(Path::new(folder), size.parse()?, rounds.parse()?),
+        ["tree", folder, size] => {
+            let (files, bytes) = tree::make(Path::new(folder), size.parse()?)?;
+            println!("{files} files, {} MB", bytes / 1_000_000);
+            Ok(())
+        }
+        ["touch", folder, round] => Ok(tree::touch(Path::new(folder), round.parse()?)?),
         ["full", tree, to] => full(tree, to),
         ["incremental", tree, before, to] => incremental(tree, before, to),
         ["restore", to, ref chain @ ..] => restore_to(to, chain),

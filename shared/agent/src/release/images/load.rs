@@ -6,7 +6,6 @@
 use super::engine::{Engine, Failure, escaped, events};
 use super::reference::Reference;
 use super::save::OBJECT;
-use crate::backup::bytes;
 use crate::fault::{Result, broken, disk_full, io_at, refused};
 use crate::files;
 use crate::jobs::context::Context;
@@ -15,6 +14,7 @@ use crate::jobs::work::Finished;
 use crate::release::folder::Environment;
 use protocol::AgentError;
 use protocol::release::{ImagePresent, LoadImages};
+use protocol::text::bytes;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,12 +5,12 @@
 use super::engine::{Engine, Failure, escaped, events};
 use super::reference::Reference;
 use super::{login, registry};
-use crate::backup::bytes;
 use crate::fault::{Result, broken, refused};
 use crate::jobs::context::Context;
 use crate::jobs::work::Finished;
 use crate::release::folder::Environment;
 use protocol::release::{ImagePresent, ImagesPulled, PullImages, RegistryLogin};
+use protocol::text::bytes;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -4,13 +4,13 @@
 
 use super::engine::{Engine, Failure, away, escaped};
 use super::reference::Reference;
-use crate::backup::bytes;
 use crate::check;
 use crate::fault::{Result, broken, io_at, refused};
 use crate::jobs::context::Context;
 use crate::jobs::meant;
 use crate::jobs::work::Finished;
 use protocol::release::{ImagePresent, ImagesSaved, SaveImages};
+use protocol::text::bytes;
 use std::io::{Read, Write};
 use std::path::Path;
 

@@ -9,13 +9,13 @@ use super::git::Git;
 use super::repository::{Repository, check_room};
 use super::resolve::is_commit;
 use super::tree;
-use crate::backup::bytes;
 use crate::fault::{Result, bad_request};
 use crate::files;
 use crate::jobs::context::Context;
 use crate::jobs::work::Finished;
 use crate::release::folder::{self, Environment, Release};
 use protocol::release::{ArchiveFormat, FetchSource, Source, SourceFetched};
+use protocol::text::bytes;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

@@ -6,11 +6,11 @@
 use super::git::Git;
 use super::tarball;
 use super::tree::{self, BYTES_LIMIT, Links, Tree};
-use crate::backup::bytes;
 use crate::fault::{Result, broken, disk_full, io_at, refused};
 use crate::jobs::context::Context;
 use crate::run;
 use protocol::release::SourceFetched;
+use protocol::text::bytes;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
