@@ -4,9 +4,9 @@
 
 use crate::{Answer, Stack, settled};
 use serde_json::{Value, json};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use xtask::lab::{Kind, Server};
+use xtask::load::Load;
 
 /// Where the hub's registry is, as its Docker hosts name it.
 pub const REGISTRY: &str = "registry.test:5000";
@@ -188,37 +188,10 @@ impl App {
         said.expect("docker")
     }
 
-    /// Requests without a pause, from a process of their own: `program` is the binary `load` of these tests.
+    /// Requests without a pause: `program` is the binary `load` of these tests.
     pub fn load(&self, program: &str) -> Load {
         let address = &self.stack.docker_hosts()[0].address;
-        let child = Command::new(program)
-            .args([address, &self.host])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn();
-        Load {
-            child: child.expect("started"),
-        }
-    }
-}
-
-/// A process that asks for pages.
-pub struct Load {
-    child: Child,
-}
-
-impl Load {
-    /// How many were asked for, and why any failed.
-    pub fn stop(mut self) -> (u64, Vec<String>) {
-        // The end of its input is its end.
-        drop(self.child.stdin.take());
-        let done = self.child.wait_with_output().expect("it ends");
-        let said: Value = serde_json::from_slice(&done.stdout).expect("its report");
-        let failed = said["failed"].as_array().cloned().unwrap_or_default();
-        (
-            said["asked"].as_u64().unwrap_or_default(),
-            failed.iter().map(ToString::to_string).collect(),
-        )
+        Load::begin(program.as_ref(), address, &self.host).expect("it starts")
     }
 }
 

@@ -32,9 +32,9 @@ async fn a_release_replaces_the_one_before_and_a_rollback_brings_it_back_without
     let back = app.ended("/rollback", json!({})).await;
     settled(&back, "completed").expect("rolled back");
     assert_eq!(app.version().await, "200 version=v1");
-    let (asked, failed) = load.stop();
-    assert!(asked > 200, "{asked}");
-    assert_eq!(failed, Vec::<String>::new(), "of {asked}");
+    let load = load.stop().expect("its report");
+    assert!(load.asked > 200, "{load:?}");
+    assert!(load.failed.is_empty(), "{load:#?}");
     let seen = app.seen().await;
     assert_eq!(seen["status"], "active");
     assert_eq!(seen["current"], back["id"]);
@@ -78,8 +78,8 @@ async fn a_release_that_is_never_ready_says_why_and_leaves_the_old_one_live() {
         before,
         "nothing of the failed one is left"
     );
-    let (asked, failed) = load.stop();
-    assert_eq!(failed, Vec::<String>::new(), "of {asked}");
+    let load = load.stop().expect("its report");
+    assert!(load.failed.is_empty(), "{load:#?}");
     assert_eq!(app.seen().await["status"], "active");
 }
 

@@ -173,6 +173,14 @@ pub fn sample_app() -> Result<PathBuf> {
     Ok(alone_binary("sample-app"))
 }
 
+/// Build what asks for pages without a pause, and say where it is.
+pub fn load() -> Result<PathBuf> {
+    run(Command::new(env!("CARGO"))
+        .current_dir(root())
+        .args(["build", "--quiet", "-p", "e2e", "--bin", "load"]))?;
+    Ok(target().join("debug").join("load"))
+}
+
 /// Where the command line's binary is.
 pub fn cli_binary() -> PathBuf {
     target().join("debug").join("triphammer")

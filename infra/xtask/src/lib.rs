@@ -14,6 +14,7 @@ pub mod contract;
 pub mod demo;
 pub mod generate;
 pub mod lab;
+pub mod load;
 pub mod ministack;
 pub mod package;
 pub mod setup;

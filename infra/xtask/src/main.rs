@@ -73,6 +73,9 @@ enum Do {
         /// Archives beside those of tar, restic and borg, and nothing else.
         #[arg(long, conflicts_with = "builds")]
         archives: bool,
+        /// Releases under load beside `docker compose up -d`, and nothing else.
+        #[arg(long, conflicts_with_all = ["builds", "archives"])]
+        releases: bool,
     },
     /// Show a pipeline's steps.
     Tree {
@@ -156,6 +159,11 @@ async fn run(command: Do) -> Result<()> {
             archives: true,
             ..
         } => xtask::bench::archives(quick).await,
+        Do::Bench {
+            quick,
+            releases: true,
+            ..
+        } => xtask::bench::releases(quick).await,
         Do::Bench { quick, builds, .. } => bench(quick, builds).await,
         Do::Tree { pipeline } => {
             let found = pipelines::find(&pipeline).with_context(|| {

@@ -3,6 +3,7 @@
 //! Promise: the whole way: a booted server, the API, the agent, the local store; the peers read the same files and the
 //! same database in the same run, and restic sends to the same store.
 
+use super::deployments::{completed, servers_add, took};
 use super::figures::{Figure, Group, Quantity};
 use crate::build::{root, run as shell, say};
 use crate::cli::{ask, run};
@@ -10,11 +11,10 @@ use crate::lab::Lab;
 use crate::ministack::{MiniStack, free_port};
 use crate::setup;
 use crate::up::{self, Up};
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use anyhow::{Context, Result};
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Its stack and its lab.
 const NAME: &str = "bench-backups";
@@ -22,8 +22,6 @@ const NAME: &str = "bench-backups";
 const SITE: &str = "large";
 /// The tables of a grown shop: 90,000 posts of 3.3 KB are a dump of 300 MB.
 const POSTS: u32 = 90_000;
-/// A gigabyte takes seconds.
-const SETTLED_WITHIN: Duration = Duration::from_secs(900);
 
 /// See the module.
 pub async fn group(quick: bool) -> Result<Group> {
@@ -46,17 +44,17 @@ async fn on_a_server(quick: bool) -> Result<Group> {
     let (tree, said) = site(&up, &lab, mebibytes, posts)?;
 
     say("a full backup");
-    let full = steps(&up, &["backups", "create", SITE])?;
+    let full = completed(&up, &["backups", "create", SITE])?;
     say("another, with 1 % changed");
     peers(&["touch", &tree.display().to_string(), "1"])?;
-    let second = steps(&up, &["backups", "create", SITE])?;
+    let second = completed(&up, &["backups", "create", SITE])?;
     say("its way back");
     let newest = ask(&up, &["backups", "list", SITE])?["items"][0]["id"].clone();
     let newest = newest.as_str().context("no backup is listed")?;
-    let back = steps(&up, &["backups", "restore", SITE, newest, "--yes"])?;
+    let back = completed(&up, &["backups", "restore", SITE, newest, "--yes"])?;
 
     say("the peers");
-    let restic = Restic::new(&up)?;
+    let restic = Restic::new(&up);
     restic.run(&["init", "-q"])?;
     let backup = ["backup", "-q", &tree.display().to_string()];
     let restic_full = restic.run(&backup)?;
@@ -99,7 +97,6 @@ async fn on_a_server(quick: bool) -> Result<Group> {
     )?;
     let load = Quantity::seconds(began.elapsed());
 
-    let at = |steps: &Value, name: &str| took(steps, name);
     Ok(Group::new(
         "a site's backup to the store",
         format!(
@@ -108,47 +105,47 @@ async fn on_a_server(quick: bool) -> Result<Group> {
         vec![
             Figure::beside(
                 "archive files, full, into the store",
-                at(&full, "archive_files")?,
+                took(&full, "archive_files")?,
                 "restic backup into the same store",
                 restic_full,
             ),
             Figure::beside(
                 "the same",
-                at(&full, "archive_files")?,
+                took(&full, "archive_files")?,
                 "tar | zstd -3 -T0 to disk",
                 tar,
             ),
             Figure::beside(
                 "archive files, 1 % changed",
-                at(&second, "archive_files")?,
+                took(&second, "archive_files")?,
                 "the full one",
-                at(&full, "archive_files")?,
+                took(&full, "archive_files")?,
             ),
             Figure::beside(
                 "the same",
-                at(&second, "archive_files")?,
+                took(&second, "archive_files")?,
                 "restic",
                 restic_second,
             ),
             Figure::beside(
                 "back up the database, into the store",
-                at(&full, "backup_database")?,
+                took(&full, "backup_database")?,
                 "mariadb-dump | zstd -3 -T0 to disk",
                 dump,
             ),
             Figure::beside(
                 "download and check the files and the dump beside the site",
-                at(&back, "download_backup")?,
+                took(&back, "download_backup")?,
                 "restic restore from the same store, files alone",
                 restic_back,
             ),
             Figure::beside(
                 "load and swap the database",
-                at(&back, "restore_database")?,
+                took(&back, "restore_database")?,
                 "zstd -dc | mariadb",
                 load,
             ),
-            Figure::alone("swap the files", at(&back, "restore_files")?),
+            Figure::alone("swap the files", took(&back, "restore_files")?),
         ],
     ))
 }
@@ -156,24 +153,7 @@ async fn on_a_server(quick: bool) -> Result<Group> {
 /// The server, the site, its tree and its rows; where the tree is on this machine, and what it has.
 fn site(up: &Up, lab: &Lab, mebibytes: u32, posts: u32) -> Result<(PathBuf, String)> {
     let server = lab.servers.first().context("the lab has no server")?;
-    let key = server.key_path.display().to_string();
-    run(
-        up,
-        &[
-            "servers",
-            "add",
-            "bench",
-            "--host",
-            &server.address,
-            "--user",
-            &server.user,
-            "--key-file",
-            &key,
-            "--host-key",
-            &server.host_key_fingerprint,
-            "--follow",
-        ],
-    )?;
+    servers_add(up, server)?;
     run(
         up,
         &[
@@ -223,44 +203,6 @@ fn peers(words: &[&str]) -> Result<String> {
     )
 }
 
-/// Ask for it, and give the steps of the deployment when it is over.
-fn steps(up: &Up, command: &[&str]) -> Result<Value> {
-    let asked = ask(up, command)?;
-    let id = asked["deployment"]["id"].as_str().or(asked["id"].as_str());
-    let id = id.with_context(|| format!("no deployment: {asked}"))?;
-    let until = Instant::now() + SETTLED_WITHIN;
-    loop {
-        let deployment = ask(up, &["deployments", "show", id])?;
-        if deployment["settlement"] == "settled" {
-            ensure!(deployment["status"] == "completed", "{deployment:#}");
-            return Ok(deployment["steps"].clone());
-        }
-        ensure!(
-            Instant::now() < until,
-            "{id} did not settle: {deployment:#}"
-        );
-        std::thread::sleep(Duration::from_millis(500));
-    }
-}
-
-fn took(steps: &Value, name: &str) -> Result<Quantity> {
-    let step = steps
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|step| step["name"] == name);
-    let step = step.with_context(|| format!("there is no step {name}"))?;
-    let at = |which: &str| -> Result<chrono::DateTime<chrono::Utc>> {
-        Ok(step[which]
-            .as_str()
-            .context("the step has no times")?
-            .parse()?)
-    };
-    Ok(Quantity::seconds(
-        (at("finished_at")? - at("started_at")?).to_std()?,
-    ))
-}
-
 /// restic, with a repository in the local store.
 struct Restic {
     repository: String,
@@ -268,11 +210,11 @@ struct Restic {
 }
 
 impl Restic {
-    fn new(up: &Up) -> Result<Self> {
-        Ok(Self {
+    fn new(up: &Up) -> Self {
+        Self {
             repository: format!("s3:{}/bench-restic", up.endpoint),
             cache: up::state(NAME).join("restic-cache"),
-        })
+        }
     }
 
     fn run(&self, words: &[&str]) -> Result<Quantity> {

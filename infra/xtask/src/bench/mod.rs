@@ -9,6 +9,7 @@ mod backups;
 mod builds;
 #[cfg(feature = "bench")]
 mod cost;
+mod deployments;
 #[cfg_attr(
     not(feature = "bench"),
     allow(dead_code, reason = "the other groups are not built")
@@ -22,6 +23,7 @@ mod history;
 mod live;
 #[cfg(feature = "bench")]
 mod local;
+mod releases;
 #[cfg(feature = "bench")]
 mod requests;
 #[cfg(feature = "bench")]
@@ -46,6 +48,12 @@ pub async fn archives(quick: bool) -> Result<()> {
     say("a site's backup to the store, beside the peers");
     let backups = backups::group(quick).await?;
     told("archives", &[archives, backups], quick)
+}
+
+/// Releases to a Docker host, beside the same by hand.
+pub async fn releases(quick: bool) -> Result<()> {
+    say("releases under load");
+    told("releases", &[releases::group(quick).await?], quick)
 }
 
 /// Print them, and write them into their part of the README.
