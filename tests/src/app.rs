@@ -188,7 +188,7 @@ impl App {
         said.expect("docker")
     }
 
-    /// Requests without a pause: `program` is the binary `load` of these tests.
+    /// Requests all the time: `program` is the binary `load` of these tests.
     pub fn load(&self, program: &str) -> Load {
         let address = &self.stack.docker_hosts()[0].address;
         Load::begin(program.as_ref(), address, &self.host).expect("it starts")

@@ -172,21 +172,36 @@ async fn a_cancel_at_every_step_leaves_the_old_or_the_new_release_whole_and_fail
     watched.end(500);
 }
 
+/// The agent dies at this step of a release, which begins it again.
+async fn killed_at(step: &str, kill: impl Fn(&str) -> String) {
+    let watched = Watched::new(&format!("kill-{}", step.replace('_', "-"))).await;
+    let app = &watched.app;
+    let id = watched.begun(&watched.images[1]).await;
+    app.stack.step_is(&id, step, "running").await;
+    watched.on_server(&format!(
+        "for _ in $(seq 200); do {} && exit; sleep 0.02; done; exit 1",
+        kill(&id)
+    ));
+    let ended = app.stack.ended_within(&id, AFTER_A_LOST_JOB).await;
+    settled(&ended, "completed").expect(step);
+    watched.holds(&ended, "two").await;
+    watched.end(1_000);
+}
+
 #[tokio::test]
 async fn an_agent_killed_at_a_step_is_begun_again_and_fails_no_request() {
-    let watched = Watched::new("kills").await;
-    let app = &watched.app;
-    let mut version = 0;
-    for step in ["start_containers", "switch_route", "finish_release"] {
-        version = 1 - version;
-        let id = watched.begun(&watched.images[version]).await;
-        app.stack.step_is(&id, step, "running").await;
-        watched.on_server(
-            "for _ in $(seq 100); do pkill -KILL -f ' job [/]' && break; sleep 0.02; done",
-        );
-        let ended = app.stack.ended_within(&id, AFTER_A_LOST_JOB).await;
-        settled(&ended, "completed").expect(step);
-        watched.holds(&ended, ["one", "two"][version]).await;
-    }
-    watched.end(1_000);
+    let job = |step: &'static str| {
+        killed_at(step, move |id| {
+            format!("pkill -KILL -f ' job [/].*/{id}.{step}$'")
+        })
+    };
+    tokio::join!(
+        job("start_containers"),
+        job("await_health"),
+        job("finish_release")
+    );
+    killed_at("switch_route", |_| {
+        "pkill -KILL -x triphammer-agen".to_string()
+    })
+    .await;
 }

@@ -173,7 +173,7 @@ pub fn sample_app() -> Result<PathBuf> {
     Ok(alone_binary("sample-app"))
 }
 
-/// Build what asks for pages without a pause, and say where it is.
+/// Build what asks for pages all the time, and say where it is.
 pub fn load() -> Result<PathBuf> {
     run(Command::new(env!("CARGO"))
         .current_dir(root())

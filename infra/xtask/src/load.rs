@@ -1,4 +1,4 @@
-//! Requests without a pause, from a process of their own: the binary `load` of the end-to-end tests.
+//! Requests all the time, from a process of their own: the binary `load` of the end-to-end tests.
 //!
 //! Promise: it ends with its guard, also when that is dropped without a word.
 

@@ -1,4 +1,4 @@
-//! Asks for pages of one host without a pause, on kept and on new connections, until its stdin ends.
+//! Asks for pages of one host all the time, some hundred a second, on kept and on new connections, until its stdin ends.
 //!
 //! A kept connection may be closed by the proxy in the moment in which a request is sent on it. RFC 9112, 9.3.1: a client
 //! then sends a request that changes nothing again, on a new connection; so do browsers, and so does this. How often is told.
@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// Half of them keep their connections.
 const CALLERS: usize = 4;
+/// Between two requests of a caller: leaves the machine to what is tested.
+const PAUSE: Duration = Duration::from_millis(4);
 /// More than these say nothing new.
 const REASONS: usize = 20;
 /// A request that takes longer has failed.
@@ -76,6 +78,7 @@ async fn main() {
                         failed.push(format!("{path} on a {kept} connection: {why}"));
                     }
                 }
+                tokio::time::sleep(PAUSE).await;
             }
         }
     });
