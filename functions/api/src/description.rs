@@ -6,6 +6,7 @@ use contract::Problem;
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::request_body::RequestBody;
+use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder, Schema};
 
@@ -136,6 +137,23 @@ pub fn complete(description: &mut OpenApi) {
             refuse(operation, &takes);
             if let Some(RefOr::T(body)) = &mut operation.request_body {
                 may_be_left_out(body);
+            }
+        }
+    }
+    let schemas = description.components.iter_mut();
+    for schema in schemas.flat_map(|components| components.schemas.values_mut()) {
+        close(schema);
+    }
+}
+
+/// The forms of an enum take no unknown fields, like all that is sent; the derive says so of structs alone.
+fn close(schema: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::OneOf(forms)) = schema {
+        for form in &mut forms.items {
+            if let RefOr::T(Schema::Object(form)) = form
+                && !form.properties.is_empty()
+            {
+                form.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
             }
         }
     }

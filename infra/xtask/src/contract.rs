@@ -6,8 +6,9 @@
 use crate::build::{self, read, root, run, say};
 use crate::setup::ensure_venv;
 use crate::up::{self, Up};
-use anyhow::{Context, Result};
-use domain::{DeploymentStatus, Role, SiteId, TokenId};
+use anyhow::{Context, Result, bail};
+use domain::release::Environment;
+use domain::{DeploymentId, DeploymentStatus, Role, SiteId, TargetKind, TeamId, TokenId};
 use records::{AuditEntry, Records, TokenRecord};
 use sha2::{Digest, Sha256};
 use std::process::Command;
@@ -34,7 +35,28 @@ fn configuration(up: &Up, site: SiteId) -> Result<String> {
     Ok(id.to_string())
 }
 
-/// Ask. The owner's team must have a server, a site with a backup, and a completed deployment.
+/// An environment that runs something, and two of its releases, the newer one first.
+async fn environment(records: &Records, team: TeamId) -> Result<(Environment, [DeploymentId; 2])> {
+    for environment in records.environments(team).await? {
+        let Some(current) = environment.current else {
+            continue;
+        };
+        let id = environment.id.to_string();
+        let history = records
+            .target_history_page(team, TargetKind::Environment, &id, None, LOOKED_AT)
+            .await?;
+        let mut releases = history.items.iter().filter(|deployment| {
+            deployment.pipeline == "release" && deployment.status == DeploymentStatus::Completed
+        });
+        if let Some(other) = releases.find(|release| release.id != current) {
+            return Ok((environment, [current, other.id]));
+        }
+    }
+    bail!("no environment had two releases")
+}
+
+/// Ask. The owner's team must have a server, a site with a backup, a completed deployment, and an environment with two
+/// releases.
 pub async fn hold(up: &Up) -> Result<()> {
     say("the API and its description");
     let venv = ensure_venv("contract", &["infra/local/requirements-contract.txt"])?;
@@ -67,6 +89,7 @@ pub async fn hold(up: &Up) -> Result<()> {
     let (site, backup) = (with_backup, backup.context("no site has a backup")?);
     let configuration = configuration(up, site.id)?;
     let other = token(&records, &other).await?.id;
+    let (environment, [current, before]) = environment(&records, team).await?;
     let held = run(Command::new(venv.join("bin/schemathesis"))
         .current_dir(root())
         .args(["--config-file", "infra/local/schemathesis.toml"])
@@ -78,6 +101,11 @@ pub async fn hold(up: &Up) -> Result<()> {
         .env("CONTRACT_CONFIGURATION", configuration)
         .env("CONTRACT_DEPLOYMENT", deployment.id.to_string())
         .env("CONTRACT_STEP", &step.name)
+        .env("CONTRACT_PROJECT", environment.project_id.to_string())
+        .env("CONTRACT_SERVICE", environment.service_id.to_string())
+        .env("CONTRACT_ENVIRONMENT", environment.id.to_string())
+        .env("CONTRACT_RELEASE", current.to_string())
+        .env("CONTRACT_RELEASE_BEFORE", before.to_string())
         .env("CONTRACT_OTHER_TOKEN", other.to_string()));
     let own = token(&records, &own).await?;
     let audit = AuditEntry {

@@ -7,8 +7,11 @@ use crate::lab::{self, Lab};
 use crate::ministack::{self, MiniStack};
 use crate::{contract, generate, setup, up};
 use anyhow::{Result, bail};
+use std::ffi::OsStr;
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::Command;
+use std::thread::JoinHandle;
 
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
@@ -71,12 +74,10 @@ pub async fn end_to_end() -> Result<()> {
         Lab::down(name)?;
         let _nothing_left = std::fs::remove_dir_all(up::state(name));
     }
+    Lab::down(&docker(&name))?;
     ended
 }
 
-/// They let things go wrong, and wait most of their time for what is done about it: so they have a stack and a server of
-/// their own, beside the others.
-const FAULTS: &[&str] = &["faults", "job_faults"];
 const OTHERS: &[&str] = &[
     "sites",
     "bad_input",
@@ -89,8 +90,13 @@ const OTHERS: &[&str] = &[
 /// They leave large sites with names of every kind, which the others would have to look through.
 const SITES_WITH_CONTENT: &[&str] = &["backups", "large", "schedules"];
 
+/// They let things go wrong, and wait most of their time for what is done about it: so they have a stack and a server of
+/// their own, beside the others.
+const FAULTS: &[&str] = &["faults", "job_faults"];
+
 /// They need Docker hosts.
 const RELEASES: &[&str] = &["releases", "switches"];
+
 /// Each boots what it needs.
 const ON_A_SERVER: &[&str] = &[
     "jobs_on_a_server",
@@ -100,6 +106,11 @@ const ON_A_SERVER: &[&str] = &[
     "on_docker_hosts",
 ];
 
+/// The lab of the Docker hosts, on the stack of this name.
+fn docker(name: &str) -> String {
+    format!("{name}-docker")
+}
+
 async fn on_two_stacks(name: &str, beside: &str) -> Result<()> {
     let stack = Place::ready(name).await?;
     say("the launcher's corrections");
@@ -108,66 +119,101 @@ async fn on_two_stacks(name: &str, beside: &str) -> Result<()> {
     run(cargo(&["test", "--test", "suite", "--test", "held"])
         .env("TRIPHAMMER_DYNAMODB_ENDPOINT", &stack.up.endpoint))?;
     let faults = Place::ready(beside).await?;
+    Lab::up(&docker(name), 0, 2)?;
+    let app = build::sample_app()?;
     run(stack
         .suites(&[FAULTS, OTHERS, SITES_WITH_CONTENT, RELEASES].concat())
         .arg("--no-run"))?;
-    say("end to end, on real servers");
-    let log = up::state(beside).join("suites.log");
-    let to = File::create(&log)?;
-    let mut faults = faults.suites(FAULTS);
-    let mut faults = faults
-        .args(["--", "--test-threads", "1"])
-        .stdout(to.try_clone()?)
-        .stderr(to)
-        .spawn()?;
-    let others = others(&stack).await;
-    say("end to end, where things go wrong");
-    let ended = faults.wait()?;
-    print!("{}", std::fs::read_to_string(&log)?);
-    if !ended.success() {
-        bail!("the suites of faults ended with {ended}");
-    }
-    others
-}
-
-/// One that fails does not keep the others from saying what they found.
-async fn others(stack: &Place) -> Result<()> {
-    let mut failed = Vec::new();
-    let mut note = |what: &str, ended: Result<()>| {
-        if let Err(error) = ended {
-            failed.push(format!("{what}: {error:#}"));
-        }
-    };
-    for suites in [OTHERS, SITES_WITH_CONTENT] {
-        let ended = run(stack.suites(suites).args(["--", "--test-threads", "1"]));
-        note(&suites.join(", "), ended);
-    }
-    say("releases, on Docker hosts");
-    note("releases", releases(stack));
-    say("the agent's own, on servers of their own");
-    let app = build::sample_app()?;
     for suite in ON_A_SERVER {
-        let mut command = cargo(&["test", "--test", suite, "--", "--ignored"]);
-        note(suite, run(command.env("TRIPHAMMER_SAMPLE_APP", &app)));
+        run(&mut cargo(&["test", "--test", suite, "--no-run"]))?;
     }
-    note("the contract", contract::hold(&stack.up).await);
+
+    let mut releases = stack.suites(RELEASES);
+    releases
+        .env("TRIPHAMMER_E2E_LAB", docker(name))
+        .env("TRIPHAMMER_SAMPLE_APP", &app);
+    let on_a_server = ON_A_SERVER.iter().map(|suite| {
+        let mut command = cargo(&["test", "--test", suite, "--", "--ignored"]);
+        command.env("TRIPHAMMER_SAMPLE_APP", &app);
+        command
+    });
+    say("end to end, on real servers");
+    let lanes = [
+        Lane::begin(
+            "where things go wrong",
+            up::state(beside).join("faults.log"),
+            vec![one_by_one(faults.suites(FAULTS))],
+        )?,
+        Lane::begin(
+            "releases, on Docker hosts, and the agent's own, on servers of their own",
+            up::state(name).join("releases.log"),
+            std::iter::once(one_by_one(releases))
+                .chain(on_a_server)
+                .collect(),
+        )?,
+    ];
+    let mut failed = Vec::new();
+    for suites in [OTHERS, SITES_WITH_CONTENT] {
+        if let Err(error) = run(&mut one_by_one(stack.suites(suites))) {
+            failed.push(format!("{error:#}"));
+        }
+    }
+    for lane in lanes {
+        failed.extend(lane.end()?);
+    }
+    if let Err(error) = contract::hold(&stack.up).await {
+        failed.push(format!("the contract: {error:#}"));
+    }
     if failed.is_empty() {
         return Ok(());
     }
     bail!(failed.join("\n"))
 }
 
-/// On the same stack, with a lab of Docker hosts.
-fn releases(stack: &Place) -> Result<()> {
-    let name = format!("{}-docker", stack.name);
-    Lab::up(&name, 0, 2)?;
-    let ended = run(stack
-        .suites(RELEASES)
-        .args(["--", "--test-threads", "1"])
-        .env("TRIPHAMMER_E2E_LAB", &name)
-        .env("TRIPHAMMER_SAMPLE_APP", build::sample_app()?));
-    Lab::down(&name)?;
-    ended
+fn one_by_one(mut suites: Command) -> Command {
+    suites.args(["--", "--test-threads", "1"]);
+    suites
+}
+
+/// Suites that run one after another beside the others, and are told of when they are over. One that fails does not keep
+/// the next ones from saying what they found.
+struct Lane {
+    title: &'static str,
+    log: PathBuf,
+    at_work: JoinHandle<Result<Vec<String>>>,
+}
+
+impl Lane {
+    fn begin(title: &'static str, log: PathBuf, suites: Vec<Command>) -> Result<Self> {
+        let to = File::create(&log)?;
+        let at_work = std::thread::spawn(move || {
+            let mut failed = Vec::new();
+            for mut suite in suites {
+                let ended = suite
+                    .stdout(to.try_clone()?)
+                    .stderr(to.try_clone()?)
+                    .status()?;
+                if !ended.success() {
+                    let words: Vec<_> = suite.get_args().map(OsStr::to_string_lossy).collect();
+                    failed.push(format!("cargo {} ended with {ended}", words.join(" ")));
+                }
+            }
+            Ok(failed)
+        });
+        Ok(Self {
+            title,
+            log,
+            at_work,
+        })
+    }
+
+    /// Wait for it; what failed.
+    fn end(self) -> Result<Vec<String>> {
+        say(self.title);
+        let ended = self.at_work.join();
+        print!("{}", std::fs::read_to_string(&self.log)?);
+        ended.unwrap_or_else(|_| bail!("{}: it came to no end", self.title))
+    }
 }
 
 /// A stack and a server.

@@ -275,6 +275,7 @@ pub struct HttpProbe {
     pub path: String,
     /// Where the container listens; absent for the port of its route.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 65535)]
     pub port: Option<u16>,
     /// These are good; none for 200 to 399.
     #[serde(default)]
@@ -444,6 +445,7 @@ pub struct Route {
     #[serde(default = "app")]
     pub service: String,
     /// Where it listens inside its container.
+    #[schema(minimum = 1, maximum = 65535)]
     pub port: u16,
     /// Who vouches for the name.
     #[serde(default)]

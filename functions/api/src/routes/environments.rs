@@ -338,7 +338,7 @@ async fn environment_show(
 }
 
 /// Change an environment. What runs stays as it is until the next deploy.
-#[utoipa::path(patch, path = "/v1/environments/{id}", tag = "environments", params(("id" = EnvironmentId, Path)), request_body = EnvironmentUpdate,
+#[utoipa::path(patch, path = "/v1/environments/{id}", tag = "environments", params(("id" = EnvironmentId, Path)), request_body = Option<EnvironmentUpdate>,
     responses((status = 200, body = EnvironmentView)))]
 async fn environment_update(
     State(cloud): State<Cloud>,

@@ -279,7 +279,7 @@ pub(super) fn at_revision(asked: Option<u64>, is: u64) -> Result<(), ApiError> {
 }
 
 /// Change a service. What runs stays as it is until the next deploy.
-#[utoipa::path(patch, path = "/v1/services/{id}", tag = "services", params(("id" = ServiceId, Path)), request_body = ServiceUpdate,
+#[utoipa::path(patch, path = "/v1/services/{id}", tag = "services", params(("id" = ServiceId, Path)), request_body = Option<ServiceUpdate>,
     responses((status = 200, body = ServiceView)))]
 async fn service_update(
     State(cloud): State<Cloud>,

@@ -99,7 +99,7 @@ async fn value_list(
 }
 
 /// One value in clear. It is written down who read it.
-#[utoipa::path(get, path = "/v1/environments/{id}/values/{name}", tag = "values", params(("id" = EnvironmentId, Path), ("name" = String, Path)),
+#[utoipa::path(get, path = "/v1/environments/{id}/values/{name}", tag = "values", params(("id" = EnvironmentId, Path), ("name" = String, Path, pattern = "^[A-Za-z_][A-Za-z0-9_]{0,127}$")),
     responses((status = 200, body = ValueClear)))]
 async fn value_show(
     State(cloud): State<Cloud>,
@@ -258,7 +258,7 @@ async fn changed(
 }
 
 /// Set and unset values: a new version, which the next deploy takes. What comes to the same makes none.
-#[utoipa::path(patch, path = "/v1/environments/{id}/values", tag = "values", params(("id" = EnvironmentId, Path)), request_body = ValuesChange,
+#[utoipa::path(patch, path = "/v1/environments/{id}/values", tag = "values", params(("id" = EnvironmentId, Path)), request_body = Option<ValuesChange>,
     responses((status = 200, body = ValuesView)))]
 async fn values_change(
     State(cloud): State<Cloud>,
