@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use contract::FieldProblem;
 use records::Idempotency;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::str::FromStr;
@@ -85,8 +85,11 @@ fn idempotency_key(request: &Request) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// JSON has one kind of number: where 22 is taken, 22.0 is.
+/// JSON has one kind of number: where 22 is taken, 22.0 is. A list is no object, though serde would take its items for fields.
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(serde_json::Error::custom("a list where an object belongs"));
+    }
     serde_json::from_slice(bytes).or_else(|error| {
         let Ok(mut value) = serde_json::from_slice(bytes) else {
             return Err(error);
@@ -280,6 +283,17 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_is_no_object() {
+        #[derive(Debug, Deserialize)]
+        struct Asked {
+            #[serde(default)]
+            _name: Option<String>,
+        }
+        assert!(read::<Asked>(b" [null]").is_err());
+        assert!(read::<Asked>(b"{}").is_ok());
+    }
 
     #[test]
     fn a_whole_number_may_be_written_with_a_point_and_no_other() {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, Type};
 
 /// A Compose file is text that people wrote; all of its release fits into a few items.
 pub const COMPOSE_LIMIT_BYTES: usize = 64 * 1024;
@@ -279,6 +280,7 @@ pub struct HttpProbe {
     pub port: Option<u16>,
     /// These are good; none for 200 to 399.
     #[serde(default)]
+    #[schema(schema_with = statuses)]
     pub statuses: Vec<u16>,
     /// The body holds this.
     #[serde(default)]
@@ -292,6 +294,18 @@ pub struct HttpProbe {
     /// An answer that takes longer is none.
     #[serde(default = "probe_timeout")]
     pub timeout_seconds: u32,
+}
+
+/// Status codes of HTTP; a derive knows no bounds of items.
+fn statuses() -> Array {
+    let status = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(100))
+        .maximum(Some(599));
+    ArrayBuilder::new()
+        .items(status)
+        .description(Some("These are good; none for 200 to 399."))
+        .build()
 }
 
 fn probe_timeout() -> u32 {
