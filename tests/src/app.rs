@@ -3,6 +3,7 @@
 //! Promise: each has names of its own, so that tests may run on one lab after each other.
 
 use crate::{Answer, Stack, settled};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -144,6 +145,38 @@ impl App {
             .await;
         settled(&ended, "completed").expect("released");
         ended
+    }
+
+    /// Change its service.
+    pub async fn set(&self, change: Value) {
+        let path = format!("/v1/services/{}", self.service);
+        let body = Some(change.to_string());
+        let token = &self.stack.token;
+        let changed = self
+            .stack
+            .send(Method::PATCH, &path, token, &[], body)
+            .await;
+        assert_eq!(changed.status, 200, "{change:#}: {:#}", changed.body);
+    }
+
+    /// Its deployments that are live: one, when all is well.
+    pub async fn ready(&self) -> Vec<Value> {
+        let path = format!(
+            "/v1/deployments?limit=100&target=environment:{}",
+            self.environment
+        );
+        let all = self.stack.get(&path).await.body;
+        let all = all["items"].as_array().into_iter().flatten();
+        all.filter(|deployment| deployment["phase"] == "ready")
+            .map(|deployment| deployment["id"].clone())
+            .collect()
+    }
+
+    /// What was frozen of a deployment of it.
+    pub async fn frozen(&self, deployment: &Value) -> Value {
+        let id = deployment["id"].as_str().expect("an id");
+        let path = format!("/v1/deployments/{id}/views");
+        self.stack.get(&path).await.body["frozen"].clone()
     }
 
     /// As it stands.
