@@ -2,6 +2,7 @@
 //!
 //! Promise: each has names of its own, so that tests may run on one lab after each other.
 
+use crate::sources::sample_app;
 use crate::{Answer, Stack, settled};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -47,13 +48,10 @@ impl Stack {
 
     /// An image of the sample application of this version, in the hub's registry.
     pub fn app_image(&self, version: &str, environment: &[(&str, &str)]) -> String {
-        let binary = std::env::var_os("TRIPHAMMER_SAMPLE_APP").expect(
-            "TRIPHAMMER_SAMPLE_APP is not set: run these tests by `cargo xtask test --end-to-end`",
-        );
         let image = format!("{REGISTRY}/app:{version}");
         let mut settings = vec![("VERSION", version)];
         settings.extend(environment);
-        let pushed = self.lab.app_image(binary.as_ref(), &image, &settings);
+        let pushed = self.lab.app_image(&sample_app(), &image, &settings);
         pushed.expect("pushed");
         image
     }
