@@ -2,7 +2,9 @@
 //!
 //! Promise: each has names of its own, so that tests may run on one lab after each other.
 
+use crate::sources::sample_app;
 use crate::{Answer, Stack, settled};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 use xtask::lab::{Kind, Server};
@@ -46,13 +48,10 @@ impl Stack {
 
     /// An image of the sample application of this version, in the hub's registry.
     pub fn app_image(&self, version: &str, environment: &[(&str, &str)]) -> String {
-        let binary = std::env::var_os("TRIPHAMMER_SAMPLE_APP").expect(
-            "TRIPHAMMER_SAMPLE_APP is not set: run these tests by `cargo xtask test --end-to-end`",
-        );
         let image = format!("{REGISTRY}/app:{version}");
         let mut settings = vec![("VERSION", version)];
         settings.extend(environment);
-        let pushed = self.lab.app_image(binary.as_ref(), &image, &settings);
+        let pushed = self.lab.app_image(&sample_app(), &image, &settings);
         pushed.expect("pushed");
         image
     }
@@ -144,6 +143,38 @@ impl App {
             .await;
         settled(&ended, "completed").expect("released");
         ended
+    }
+
+    /// Change its service.
+    pub async fn set(&self, change: Value) {
+        let path = format!("/v1/services/{}", self.service);
+        let body = Some(change.to_string());
+        let token = &self.stack.token;
+        let changed = self
+            .stack
+            .send(Method::PATCH, &path, token, &[], body)
+            .await;
+        assert_eq!(changed.status, 200, "{change:#}: {:#}", changed.body);
+    }
+
+    /// Its deployments that are live: one, when all is well.
+    pub async fn ready(&self) -> Vec<Value> {
+        let path = format!(
+            "/v1/deployments?limit=100&target=environment:{}",
+            self.environment
+        );
+        let all = self.stack.get(&path).await.body;
+        let all = all["items"].as_array().into_iter().flatten();
+        all.filter(|deployment| deployment["phase"] == "ready")
+            .map(|deployment| deployment["id"].clone())
+            .collect()
+    }
+
+    /// What was frozen of a deployment of it.
+    pub async fn frozen(&self, deployment: &Value) -> Value {
+        let id = deployment["id"].as_str().expect("an id");
+        let path = format!("/v1/deployments/{id}/views");
+        self.stack.get(&path).await.body["frozen"].clone()
     }
 
     /// As it stands.

@@ -30,7 +30,38 @@ impl Drop for Frozen<'_> {
     }
 }
 
+/// Something on a server of the lab that is not as it should be, for as long as it lives.
+pub struct Disturbed<'a> {
+    stack: &'a Stack,
+    server: String,
+    mend: String,
+}
+
+impl Drop for Disturbed<'_> {
+    fn drop(&mut self) {
+        let mended = self
+            .stack
+            .lab
+            .exec(&self.server, &["sh", "-ec", &self.mend]);
+        if let Err(error) = mended {
+            eprintln!("{} is not mended: {error:#}", self.server);
+        }
+    }
+}
+
 impl Stack {
+    /// Let this go wrong on a server of the lab, until `mend` is run there.
+    pub fn disturbed(&self, server: &str, script: &str, mend: &str) -> Disturbed<'_> {
+        let disturbed = Disturbed {
+            stack: self,
+            server: server.to_string(),
+            mend: mend.to_string(),
+        };
+        let done = self.lab.exec(server, &["sh", "-ec", script]);
+        done.unwrap_or_else(|error| panic!("{script}: {error:#}"));
+        disturbed
+    }
+
     /// Let this go wrong, as `infra/local/faults.py` says.
     pub fn fault(&self, mut what: Value) -> Fault {
         static NEXT: AtomicU32 = AtomicU32::new(0);

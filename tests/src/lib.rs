@@ -8,16 +8,19 @@
 )]
 
 pub mod app;
+pub mod cli;
 pub mod containers;
 pub mod faults;
 mod live;
 pub mod processes;
 pub mod receiver;
+pub mod refused;
 pub mod routes;
 pub mod shop;
+pub mod sources;
 mod stack;
 
-pub use faults::{Fault, Frozen};
+pub use faults::{Disturbed, Fault, Frozen};
 pub use live::Live;
 pub use receiver::Receiver;
 pub use stack::{Answer, Stack, settled};

@@ -1,7 +1,7 @@
 //! Releases to real Docker hosts: live without a failed request, or not at all.
 
 use e2e::app::App;
-use e2e::{Stack, settled};
+use e2e::{Stack, settled, sources};
 use serde_json::{Value, json};
 
 const LOAD: &str = env!("CARGO_BIN_EXE_load");
@@ -129,25 +129,13 @@ async fn a_service_with_a_volume_is_replaced_in_place_and_its_data_stays() {
     assert_eq!(app.containers(0).lines().count(), 2);
 }
 
-/// A folder with the sample application and a Dockerfile for it.
-fn source(version: &str, more: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
-    let binary = std::env::var_os("TRIPHAMMER_SAMPLE_APP").expect("TRIPHAMMER_SAMPLE_APP");
-    std::fs::copy(binary, folder.path().join("app")).expect("copied");
-    let file = format!(
-        "FROM scratch\nCOPY app /app\n{more}ENV VERSION={version} PORT=8080\nCMD [\"/app\"]\n"
-    );
-    std::fs::write(folder.path().join("Dockerfile"), file).expect("written");
-    folder
-}
-
 #[tokio::test]
 async fn a_dockerfile_in_a_repository_is_built_at_its_newest_commit_and_a_build_that_fails_keeps_its_log()
  {
     let stack = Stack::from_env();
     let repository = format!("shop-{:x}", std::process::id());
     let commit = |version: &str, more: &str| {
-        let folder = source(version, more);
+        let folder = sources::folder(version, more);
         let made = stack.lab.commit(&repository, "main", folder.path());
         made.expect("a commit")
     };

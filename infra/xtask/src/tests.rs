@@ -95,7 +95,13 @@ const SITES_WITH_CONTENT: &[&str] = &["backups", "large", "schedules"];
 const FAULTS: &[&str] = &["faults", "job_faults"];
 
 /// They need Docker hosts.
-const RELEASES: &[&str] = &["releases", "switches"];
+const RELEASES: &[&str] = &[
+    "releases",
+    "switches",
+    "release_sources",
+    "release_refusals",
+    "release_commands",
+];
 
 /// Each boots what it needs.
 const ON_A_SERVER: &[&str] = &[

@@ -2,6 +2,7 @@
 //!
 //! Promise: `message` says what a person can do; neither it nor `detail` holds a secret, a statement or a tool's raw output.
 
+use protocol::text::bytes;
 use protocol::{AgentError, AgentErrorKind};
 use std::io;
 use std::path::Path;
@@ -89,8 +90,9 @@ pub fn disk_full(path: &Path) -> AgentError {
     refused(
         "disk_full",
         format!(
-            "The disk has too little room for {}: {free} bytes are free. Make room, then try again.",
-            path.display()
+            "The disk has too little room for {}: {} are free. Make room, then try again.",
+            path.display(),
+            bytes(free)
         ),
     )
 }

@@ -185,7 +185,9 @@ pub enum Allowance {
     Devices,
     /// `pid`, `ipc`, `uts`, `userns_mode`, `cgroup`, `network_mode` of the host or of another container
     HostNamespaces,
-    /// `security_opt`, `sysctls`, `cgroup_parent`, `runtime`
+    /// `security_opt` beyond `no-new-privileges`, `sysctls`, `cgroup_parent`, `runtime`, `isolation`, `annotations`,
+    /// `storage_opt`, `oom_kill_disable`, an `oom_score_adj` below 0, `cpu_rt_period` and `cpu_rt_runtime`, `ulimits` of
+    /// priorities (`nice`, `rtprio`), log drivers other than `json-file`, `local` and `none`, `networks.driver_opts`
     SecurityOptions,
     /// The engine's socket as a volume
     DockerSocket,

@@ -4,7 +4,8 @@
 
 use super::{Operation, frozen, pipeline};
 use crate::problem::ApiError;
-use domain::release_diff::{self, Side};
+use domain::release::{APP, Source};
+use domain::release_diff::{self, Side, SideImage};
 use domain::{DeploymentId, Environment, FrozenRelease, ReleaseDiff, TeamId};
 use kit::Cloud;
 use kit::releases::{self, Found, OnTarget};
@@ -137,8 +138,25 @@ pub async fn against_current(
     let Some(current) = environment.current else {
         return Ok(None);
     };
-    let from = Earlier::read(cloud, team, current).await?;
-    let from = from.side(cloud, team).await?;
-    let to = side(cloud, team, input, frozen).await?;
+    let live = Earlier::read(cloud, team, current).await?;
+    let from = live.side(cloud, team).await?;
+    let mut to = side(cloud, team, input, frozen).await?;
+    if frozen.is_none() && live.input.source.kind() != input.source.kind() {
+        to.images.extend(to_build(&input.source));
+    }
     Ok(Some(release_diff::diff(&from, &to)))
+}
+
+/// The image of another source, which is not built yet: where it will come from.
+fn to_build(source: &Source) -> Option<(String, SideImage)> {
+    let asked = match source {
+        Source::Repository { url, reference, .. } => format!("built from {url} {reference}"),
+        Source::Archive { .. } => "built from an archive".to_string(),
+        Source::Compose { .. } | Source::Image { .. } => return None,
+    };
+    let image = SideImage {
+        asked,
+        pinned: None,
+    };
+    Some((APP.to_string(), image))
 }

@@ -381,6 +381,25 @@ async fn two_releases_are_compared_by_what_they_were_and_never_by_values() {
 }
 
 #[tokio::test]
+async fn another_kind_of_source_differs_before_it_is_built() {
+    let api = Api::new().await;
+    let service = api.image_service().await;
+    let environment = api.environment(&service, "production").await;
+    let live = api.deployed(&environment, json!({})).await;
+    api.froze(live, json!({"images": {"app": "app@sha256:1"}}))
+        .await;
+    let url = "https://git.example.com/app.git";
+    let source = json!({"source": {"kind": "repository", "url": url}});
+    let (status, changed) = api.patch(&format!("/services/{service}"), source).await;
+    assert_eq!(status, 200, "{changed:#}");
+    let path = format!("/environments/{environment}/deployments?dry_run=true");
+    let (_, plan) = api.post(&path, json!({})).await;
+    let images =
+        json!([{"service": "app", "from": "app@sha256:1", "to": format!("built from {url} main")}]);
+    assert_eq!(plan["diff"]["images"], images, "{plan:#}");
+}
+
+#[tokio::test]
 async fn the_views_of_a_release_say_what_was_asked_frozen_and_seen_and_how_long_ago() {
     let api = Api::new().await;
     let service = api.image_service().await;

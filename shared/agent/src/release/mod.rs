@@ -20,3 +20,11 @@ mod project;
 mod scene;
 pub mod source;
 pub mod switch;
+
+/// "1 container", "2 containers".
+fn many(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}

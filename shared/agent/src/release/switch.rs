@@ -10,6 +10,7 @@ use crate::proxy::{self, Way};
 use crate::release::container::Container;
 use crate::release::containers::take_away;
 use crate::release::folder::{Environment, State};
+use crate::release::many;
 use crate::release::scene::Scene;
 use crate::release::{images, observe, plan, ports, prepare};
 use protocol::release::{
@@ -277,9 +278,9 @@ pub fn finish(context: &Context, asked: &FinishRelease) -> Result<Finished> {
     };
     let observed = observe::observe(context.paths(), &name)?;
     let summary = format!(
-        "{} old containers and {} images are gone",
-        removed.len(),
-        pruned.images.len()
+        "{} and {} are gone",
+        many(removed.len(), "old container"),
+        many(pruned.images.len(), "image")
     );
     Finished::new(
         ReleaseFinished {

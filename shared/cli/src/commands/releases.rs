@@ -20,6 +20,17 @@ async fn on_its_way(invocation: &Invocation, created: &DeploymentCreated) -> Res
     begun(invocation, &created.deployment, followed).await
 }
 
+/// What the API wants uploaded is an argument here.
+fn with_archive(mut error: client::Error) -> Fault {
+    if let client::Error::Problem(problem) = &mut error
+        && problem.code == "upload_needed"
+    {
+        problem.detail =
+            "This service is built from an archive: say --archive FILE or FOLDER.".to_string();
+    }
+    error.into()
+}
+
 /// `triphammer deploy`
 pub async fn deploy(invocation: &Invocation, asked: Deploy) -> Result<Ending, Fault> {
     let client = &invocation.client;
@@ -45,10 +56,11 @@ pub async fn deploy(invocation: &Invocation, asked: Deploy) -> Result<Ending, Fa
         release.upload_id = Some(upload.id);
     }
     if invocation.dry_run {
-        let would = client.release_create_plan(found.id, &release).await?;
-        return plan::show(invocation, &would);
+        let would = client.release_create_plan(found.id, &release).await;
+        return plan::show(invocation, &would.map_err(with_archive)?);
     }
-    let created = client.release_create(found.id, &release).await?;
+    let created = client.release_create(found.id, &release).await;
+    let created = created.map_err(with_archive)?;
     on_its_way(invocation, &created).await
 }
 

@@ -42,6 +42,7 @@ async fn secret(
     what: &str,
     variable: &str,
     stdin: bool,
+    or: Option<&str>,
 ) -> Result<String, Fault> {
     if invocation.dry_run {
         return Ok("not-read".to_string());
@@ -56,8 +57,9 @@ async fn secret(
     } else if invocation.output.can_ask() {
         ask::secret(what).await?
     } else {
+        let or = or.map_or(String::new(), |flag| format!(", or say {flag}"));
         return Err(Fault::said(format!(
-            "the {what} is needed: set {variable}, or give it on standard input"
+            "the {what} is needed: set {variable}{or}"
         )));
     };
     let read = read.trim_end_matches(['\n', '\r']).to_string();
@@ -122,6 +124,7 @@ async fn source(
                 "token of the repository",
                 "TRIPHAMMER_GIT_TOKEN",
                 false,
+                None,
             )
             .await?,
         }),
@@ -180,6 +183,7 @@ async fn settings(
             &format!("password of {} at {}", plain(username), plain(registry)),
             "TRIPHAMMER_REGISTRY_PASSWORD",
             asked.registry_password_stdin,
+            Some("--registry-password-stdin"),
         )
         .await?;
         // The others stay, with what is stored of them.

@@ -14,6 +14,7 @@ use crate::jobs::work::Finished;
 use crate::release::container::{self, Container};
 use crate::release::health;
 use crate::release::images;
+use crate::release::many;
 use crate::release::plan;
 use crate::release::project::Project;
 use crate::release::scene::Scene;
@@ -67,9 +68,13 @@ pub fn start(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
         in_place: scene.names_in_place().into_iter().collect(),
     };
     let summary = match (beside, early.len()) {
-        (0, early) => format!("{early} services started"),
-        (beside, 0) => format!("{beside} containers started beside the old ones"),
-        (beside, early) => format!("{early} services and {beside} containers started"),
+        (0, early) => format!("{} started", many(early, "service")),
+        (beside, 0) => format!("{} started beside the old ones", many(beside, "container")),
+        (beside, early) => format!(
+            "{} and {} started",
+            many(early, "service"),
+            many(beside, "container")
+        ),
     };
     Finished::new(started, summary)
 }

@@ -104,7 +104,7 @@ pub fn fault(reference: &Reference, trouble: Option<Trouble>, room: &Path) -> Ag
         Some(Trouble::Denied) => refused(
             "registry_denied",
             format!(
-                "The registry {registry} does not give {image} to this login. Check the login of {registry}, and the image's name."
+                "The registry {registry} does not give {image} with this login, or without one. Check the login of {registry}, or add one, and check the image's name."
             ),
         ),
         Some(Trouble::Untrusted) => refused(

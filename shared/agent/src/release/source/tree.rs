@@ -7,6 +7,7 @@ use crate::fault::{Result, broken, io_at, refused};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use protocol::AgentError;
+use protocol::text::bytes;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -147,7 +148,10 @@ impl Tree {
             written += read as u64;
             self.bytes += read as u64;
             if self.bytes > self.bytes_limit {
-                return Err(source("it is too large when unpacked".into()));
+                return Err(source(format!(
+                    "it unpacks to more than {}, the most that is taken of one that is packed so small",
+                    bytes(self.bytes_limit)
+                )));
             }
             into.write_all(&chunk[..read])
                 .map_err(|error| io_at(&self.path, &error))?;
