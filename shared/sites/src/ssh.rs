@@ -75,7 +75,7 @@ impl client::Handler for Verifier {
 
 fn away(host: &str, port: u16) -> StepError {
     StepError::unavailable(
-        "server_unreachable",
+        domain::SERVER_UNREACHABLE,
         format!(
             "{host} does not answer on port {port}; check that the server is on and that its firewall lets SSH in."
         ),
