@@ -90,7 +90,7 @@ const OTHERS: &[&str] = &[
 const SITES_WITH_CONTENT: &[&str] = &["backups", "large", "schedules"];
 
 /// They need Docker hosts.
-const RELEASES: &[&str] = &["releases", "switches"];
+const RELEASES: &[&str] = &["releases", "environments", "switches"];
 /// Each boots what it needs.
 const ON_A_SERVER: &[&str] = &[
     "jobs_on_a_server",
