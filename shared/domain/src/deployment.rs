@@ -78,6 +78,8 @@ pub enum OnCommit {
     Stop,
     /// It runs again.
     Start,
+    /// It is no more: its names are free again.
+    Remove,
 }
 
 /// One operation. Kept under 4 KB: the frozen input is an item of its own.
