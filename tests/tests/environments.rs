@@ -415,6 +415,13 @@ async fn a_server_that_is_lost_at_work_is_noticed_while_the_other_one_works_on()
         .begun("/deployments", json!({"images": {"app": slow}}))
         .await;
     app.stack.step_is(&id, "await_health", "running").await;
+    // Its agents have it in hand, and are not only asked.
+    for server in 0..2 {
+        app.on_server(
+            server,
+            "for _ in $(seq 100); do pgrep -f ' job /' && exit; sleep 0.1; done; exit 1",
+        );
+    }
     let begun = Instant::now();
     {
         let _away = Unplugged::new(&app.stack, 1);

@@ -181,6 +181,10 @@ impl Session {
             .authenticate_publickey(login.user, key)
             .await
             .map_err(|error| away(login.host, login.port).caused_by(error))?;
+        // What is lost on the way is no word of the server's.
+        if handle.is_closed() {
+            return Err(away(login.host, login.port));
+        }
         if !logged_in.success() {
             return Err(StepError::refused(
                 "login_refused",
