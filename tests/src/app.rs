@@ -85,12 +85,7 @@ impl App {
         merge(&mut body, service_settings);
         let service = id(&made(format!("/v1/projects/{project}/services"), body).await);
         let host = format!("{name}.example.com");
-        let mut body = json!({
-            "name": "production",
-            "server_ids": servers,
-            "routes": [{"host": host, "service": "app", "port": 8080, "tls": "off"}],
-            "drain_seconds": 5,
-        });
+        let mut body = environment("production", &servers, &host);
         merge(&mut body, environment_settings);
         let created = made(format!("/v1/services/{service}/environments"), body).await;
         Self {
@@ -115,6 +110,87 @@ impl App {
         let ended = app.stack.ended(&app.first).await;
         settled(&ended, "completed").expect("its first release");
         app
+    }
+
+    /// Another environment of its service, on one server: its own route, the same settings.
+    pub async fn beside(&self, name: &str, server: usize, deploy: bool) -> Self {
+        let stack = Stack::from_env();
+        let servers = stack.registered_docker_hosts(server + 1).await;
+        let host = format!("{name}.{}", self.host);
+        let body = environment(name, &servers[server..], &host);
+        self.made(body, deploy, host).await
+    }
+
+    /// Its environment once more, after it was deleted.
+    pub async fn again(&self) -> Self {
+        let servers = self.stack.registered_docker_hosts(1).await;
+        let body = environment("production", &servers, &self.host);
+        self.made(body, true, self.host.clone()).await
+    }
+
+    async fn made(&self, mut body: Value, deploy: bool, host: String) -> Self {
+        body["deploy"] = deploy.into();
+        let path = format!("/v1/services/{}/environments", self.service);
+        let made = self.stack.post(&path, body).await;
+        assert_eq!(made.status, 201, "{:#}", made.body);
+        Self {
+            stack: Stack::from_env(),
+            name: self.name.clone(),
+            project: self.project.clone(),
+            service: self.service.clone(),
+            environment: id(&made.body["environment"]),
+            first: made.body["deployment"]["id"]
+                .as_str()
+                .unwrap_or_default()
+                .to_string(),
+            host,
+        }
+    }
+
+    /// Its service has these settings from now on.
+    pub async fn service_changed(&self, settings: Value) {
+        self.patched(&format!("/v1/services/{}", self.service), settings)
+            .await;
+    }
+
+    /// Its environment has these.
+    pub async fn changed(&self, settings: Value) {
+        self.patched(&format!("/v1/environments/{}", self.environment), settings)
+            .await;
+    }
+
+    async fn patched(&self, path: &str, body: Value) {
+        let (stack, patch) = (&self.stack, reqwest::Method::PATCH);
+        let sent = stack.send(patch, path, &stack.token, &[], Some(body.to_string()));
+        let answer = sent.await;
+        assert_eq!(answer.status, 200, "{:#}", answer.body);
+    }
+
+    /// The id of what the API answered.
+    pub fn id_of(&self, body: &Value) -> String {
+        id(body)
+    }
+
+    /// Its environment's word on the servers.
+    pub async fn host_name(&self) -> String {
+        let seen = self.seen().await;
+        seen["host_name"].as_str().expect("a word").to_string()
+    }
+
+    /// Run a script as root on a server.
+    pub fn on_server(&self, server: usize, script: &str) -> String {
+        let name = &self.stack.docker_hosts()[server].name;
+        let said = self.stack.lab.exec(name, &["bash", "-c", script]);
+        said.unwrap_or_else(|error| panic!("{script}: {error:#}"))
+    }
+
+    /// Its volumes on a server, sorted.
+    pub fn volumes(&self, server: usize) -> String {
+        let list = "docker volume ls --format '{{.Label \"triphammer.environment\"}} {{.Name}}'";
+        self.on_server(
+            server,
+            &format!("{list} | grep ^{} | sort || true", self.name),
+        )
     }
 
     /// Ask something of its environment.
@@ -210,13 +286,11 @@ impl App {
 
     /// Its containers on a server: names and images, sorted.
     pub fn containers(&self, server: usize) -> String {
-        let name = &self.stack.docker_hosts()[server].name;
         let list = format!(
             "docker ps -a --filter label=triphammer.environment --format '{{{{.Label \"triphammer.environment\"}}}} {{{{.Label \"triphammer.service\"}}}} {{{{.Label \"triphammer.deployment\"}}}} {{{{.State}}}}' | grep ^{} | sort || true",
             self.name
         );
-        let said = self.stack.lab.exec(name, &["bash", "-c", &list]);
-        said.expect("docker")
+        self.on_server(server, &list)
     }
 
     /// Requests all the time: `program` is the binary `load` of these tests.
@@ -224,6 +298,16 @@ impl App {
         let address = &self.stack.docker_hosts()[0].address;
         Load::begin(program.as_ref(), address, &self.host).expect("it starts")
     }
+}
+
+/// A body that creates an environment with a route.
+fn environment(name: &str, servers: &[String], host: &str) -> Value {
+    json!({
+        "name": name,
+        "server_ids": servers,
+        "routes": [{"host": host, "service": "app", "port": 8080, "tls": "off"}],
+        "drain_seconds": 5,
+    })
 }
 
 fn id(body: &Value) -> String {

@@ -23,4 +23,4 @@ mod stack;
 pub use faults::{Disturbed, Fault, Frozen};
 pub use live::Live;
 pub use receiver::Receiver;
-pub use stack::{Answer, Stack, settled};
+pub use stack::{Answer, Stack, settled, step};

@@ -347,6 +347,15 @@ fn between(text: &str, tag: &str) -> Vec<String> {
         .collect()
 }
 
+/// A step of a deployment.
+pub fn step<'a>(deployment: &'a Value, name: &str) -> &'a Value {
+    let steps = deployment["steps"].as_array().expect("steps");
+    steps
+        .iter()
+        .find(|step| step["name"] == name)
+        .unwrap_or_else(|| panic!("no step {name}: {deployment:#}"))
+}
+
 /// It ended as undone: verdict, steps, settled.
 pub fn settled(deployment: &Value, status: &str) -> Result<()> {
     if deployment["status"] != status || deployment["settlement"] != "settled" {

@@ -1,18 +1,10 @@
 //! Releases to real Docker hosts: live without a failed request, or not at all.
 
 use e2e::app::App;
-use e2e::{Stack, settled, sources};
-use serde_json::{Value, json};
+use e2e::{Stack, settled, sources, step};
+use serde_json::json;
 
 const LOAD: &str = env!("CARGO_BIN_EXE_load");
-
-fn step<'a>(deployment: &'a Value, name: &str) -> &'a Value {
-    let steps = deployment["steps"].as_array().expect("steps");
-    steps
-        .iter()
-        .find(|step| step["name"] == name)
-        .unwrap_or_else(|| panic!("no step {name}: {deployment:#}"))
-}
 
 #[tokio::test]
 async fn a_release_replaces_the_one_before_and_a_rollback_brings_it_back_without_a_failed_request()
@@ -53,19 +45,8 @@ async fn a_release_that_is_never_ready_says_why_and_leaves_the_old_one_live() {
     let load = app.load(LOAD);
     let before = app.containers(0);
     let broken = app.stack.app_image("broken", &[("HEALTHY", "0")]);
-    let path = format!("/v1/services/{}", app.service);
     let gates = json!({"gates": {"app": {"http": {"path": "/health"}, "within_seconds": 6}}});
-    let changed = app
-        .stack
-        .send(
-            reqwest::Method::PATCH,
-            &path,
-            &app.stack.token,
-            &[],
-            Some(gates.to_string()),
-        )
-        .await;
-    assert_eq!(changed.status, 200, "{:#}", changed.body);
+    app.service_changed(gates).await;
     let ended = app
         .ended("/deployments", json!({"images": {"app": broken}}))
         .await;

@@ -6,9 +6,10 @@
 mod objects;
 
 use backups::{Store, StoreError};
-use domain::lifecycle::Snapshot;
+use domain::lifecycle::{Snapshot, silent};
 use domain::{
-    DeploymentId, DeploymentStatus, Job, Progress, ServerId, StepError, StepStatus, TeamId, log_key,
+    AGENT_LOST, DeploymentId, DeploymentStatus, Job, Progress, SILENCE_SECONDS, ServerId,
+    StepError, StepStatus, TeamId, log_key,
 };
 use kit::Cloud;
 use kit::job::{Heard, at_work, ended, hash, progressed};
@@ -16,9 +17,10 @@ use kit::machines::Machines;
 use lambda_http::http::{Method, StatusCode, header};
 use lambda_http::{Body, Request, RequestExt, Response};
 use protocol::job::{
-    COMPLETE_LIMIT_BYTES, LOG_LIMIT_BYTES, LogLine, REPORT_LIMIT_BYTES, Report, ReportReply, Say,
-    Stream,
+    COMPLETE_LIMIT_BYTES, JobResult, LOG_LIMIT_BYTES, LogLine, REPORT_LIMIT_BYTES, Report,
+    ReportReply, Say, Stream,
 };
+use protocol::{AgentError, AgentErrorKind};
 use records::{JobKey, LOG_CHUNK_LINES, LogChunk, LogPosition, RecordsError};
 
 /// A chunk of the log is an item: 16 KB are billed as 16 writes, and read back in one go with many others.
@@ -211,7 +213,9 @@ impl Callback {
         say: Say,
     ) -> Result<ReportReply, Refused> {
         if let Say::Ended { result, log } = say {
-            return self.end(of, snapshot, job, &result, &log).await;
+            let reply = self.end(of, snapshot, job, &result, &log).await?;
+            self.lost(of, snapshot, job).await?;
+            return Ok(reply);
         }
         if !at_work(snapshot, job) {
             return Err(Refused::Gone);
@@ -224,6 +228,11 @@ impl Callback {
         match say {
             Say::Alive { progress, log } => {
                 self.machines.job_alive(&job.token).await?;
+                if job.server.is_some() {
+                    let now = self.cloud.clock.now();
+                    self.cloud.records.job_heard(of, now).await?;
+                    self.lost(of, snapshot, job).await?;
+                }
                 self.log(of, job, &log).await?;
                 if let Some(progress) = progress.map(shown) {
                     let at = (of.team, of.deployment);
@@ -251,7 +260,7 @@ impl Callback {
         of: JobKey<'_>,
         snapshot: &Snapshot,
         job: &Job,
-        result: &protocol::job::JobResult,
+        result: &JobResult,
         log: &[LogLine],
     ) -> Result<ReportReply, Refused> {
         if at_work(snapshot, job) {
@@ -273,6 +282,25 @@ impl Callback {
                 })
             }
         }
+    }
+
+    /// The machine waits for one word of all servers of a step, so it does not miss one that is silent while others speak:
+    /// whoever speaks finds those, and they are lost.
+    async fn lost(&self, of: JobKey<'_>, snapshot: &Snapshot, speaks: &Job) -> Result<(), Refused> {
+        for job in silent(snapshot, speaks, self.cloud.clock.now()) {
+            let lost = JobResult::Failed(AgentError {
+                kind: AgentErrorKind::Unavailable,
+                code: AGENT_LOST.to_string(),
+                message: format!("Nothing was heard of the agent for {SILENCE_SECONDS} seconds."),
+                detail: String::new(),
+            });
+            tracing::warn!(deployment = %of.deployment, step = job.step, server = ?job.server, "an agent is lost");
+            let at = (of.team, of.deployment);
+            if let Heard::Yes(word) = ended(&self.cloud, at, job, &lost).await? {
+                self.machines.told(&job.token, &word).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Store lines of the log, until there is too much of it.

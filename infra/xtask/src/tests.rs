@@ -97,6 +97,7 @@ const FAULTS: &[&str] = &["faults", "job_faults"];
 /// They need Docker hosts.
 const RELEASES: &[&str] = &[
     "releases",
+    "environments",
     "switches",
     "release_sources",
     "release_refusals",

@@ -2,11 +2,12 @@
 //!
 //! Promise: as of all operations: one method each, with the contract's types.
 
+use crate::call::Call;
 use crate::routes::YES;
 use crate::{Client, Error};
 use contract::{
-    EnvironmentCreate, EnvironmentCreated, EnvironmentUpdate, EnvironmentView, Page, Plan,
-    ProjectCreate, ProjectView, ServiceCreate, ServiceUpdate, ServiceView, ValueClear,
+    DeploymentCreated, EnvironmentCreate, EnvironmentCreated, EnvironmentUpdate, EnvironmentView,
+    Page, Plan, ProjectCreate, ProjectView, ServiceCreate, ServiceUpdate, ServiceView, ValueClear,
     ValuesChange, ValuesReplace, ValuesView,
 };
 use domain::{EnvironmentId, ProjectId, ServiceId};
@@ -106,10 +107,28 @@ impl Client {
         let call = self.patch(&["v1", "environments", &id.to_string()]);
         self.send(call.body(change)?.telling()).await
     }
-    /// Delete an environment that runs nothing.
-    pub async fn environment_delete(&self, id: EnvironmentId) -> Result<(), Error> {
-        self.send(self.delete(&["v1", "environments", &id.to_string()]))
-            .await
+    /// Delete an environment: at once, or with the deployment that takes it from its servers. Its volumes go too when its
+    /// name is given again.
+    pub async fn environment_delete(
+        &self,
+        id: EnvironmentId,
+        with_volumes: Option<&str>,
+    ) -> Result<Option<DeploymentCreated>, Error> {
+        self.send(self.deleting(id, with_volumes)).await
+    }
+    /// What that would do to one that was live.
+    pub async fn environment_delete_plan(
+        &self,
+        id: EnvironmentId,
+        with_volumes: Option<&str>,
+    ) -> Result<Plan, Error> {
+        let call = self.deleting(id, with_volumes);
+        self.send(call.query("dry_run", YES)).await
+    }
+    fn deleting(&self, id: EnvironmentId, with_volumes: Option<&str>) -> Call {
+        let call = self.delete(&["v1", "environments", &id.to_string()]);
+        call.query("delete_volumes", with_volumes.and(YES))
+            .query("confirm", with_volumes)
     }
     /// Let pushes deploy by themselves again.
     pub async fn environment_resume(&self, id: EnvironmentId) -> Result<EnvironmentView, Error> {

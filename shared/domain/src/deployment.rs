@@ -78,6 +78,8 @@ pub enum OnCommit {
     Stop,
     /// It runs again.
     Start,
+    /// It is no more: its names are free again.
+    Remove,
 }
 
 /// One operation. Kept under 4 KB: the frozen input is an item of its own.
@@ -296,6 +298,9 @@ pub struct StepServer {
     /// When it ended.
     #[serde(default, with = "time_text::option")]
     pub finished_at: Option<Time>,
+    /// It could not be reached whenever it was begun: nothing is to be taken back there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_untouched: bool,
 }
 
 impl StepServer {
@@ -312,6 +317,20 @@ impl StepServer {
             tries: 0,
             started_at: None,
             finished_at: None,
+            is_untouched: false,
         }
+    }
+
+    /// May there be anything of it on the server?
+    pub fn has_begun(&self) -> bool {
+        self.started_at.is_some() && !self.is_untouched
+    }
+}
+
+impl DeploymentStep {
+    /// May there be anything of it to take back?
+    pub fn has_begun(&self) -> bool {
+        let somewhere = self.servers.is_empty() || self.servers.iter().any(StepServer::has_begun);
+        self.started_at.is_some() && self.status != StepStatus::Skipped && somewhere
     }
 }

@@ -5,6 +5,9 @@
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+/// The code of an error that came before anything was done on a server: no connection to it.
+pub const SERVER_UNREACHABLE: &str = "server_unreachable";
+
 /// What can be done about an error.
 #[derive(
     Debug,

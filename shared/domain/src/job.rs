@@ -2,12 +2,18 @@
 //!
 //! Promise: what stands here says who may report how the step ended, and where its bytes go; no secret is in clear.
 
-use crate::{DeploymentId, SCHEMA, ServerId, TeamId};
+use crate::{DeploymentId, SCHEMA, ServerId, TeamId, Time, time_text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What a job's function answers in the place of an error when there is nothing to wait for: the step is done already.
 pub const JOB_DONE: &str = "Triphammer.Done";
+
+/// A job's agent says that it lives at least every 15 seconds; six lost words are a lost agent.
+pub const SILENCE_SECONDS: u32 = 90;
+
+/// The code of a server's failure whose agent is silent.
+pub const AGENT_LOST: &str = "agent_lost";
 
 /// A job that was given to an agent: one a step, replaced when the step is begun again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +37,13 @@ pub struct Job {
     pub objects: BTreeMap<String, JobObject>,
     /// Bytes of log it sent.
     pub log_bytes: u64,
+    /// When its agent last said a word; written for jobs that others of their step outlive.
+    #[serde(
+        default,
+        with = "time_text::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub heard_at: Option<Time>,
     /// Where its whole log is, once it is over and the lines were put together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_key: Option<String>,
@@ -101,6 +114,12 @@ impl Job {
         job_name(&self.step, self.server)
     }
 
+    /// Has its agent been silent for too long? Not known of one that nobody listened to.
+    pub fn is_silent(&self, now: Time) -> bool {
+        let limit = chrono::TimeDelta::seconds(i64::from(SILENCE_SECONDS));
+        self.heard_at.is_some_and(|heard| now - heard > limit)
+    }
+
     /// A job that begins, or goes on with what an earlier worker of the same step sent.
     pub fn begun(
         step: &str,
@@ -130,6 +149,7 @@ impl Job {
             gives: order.gives,
             objects,
             log_bytes: earlier.map_or(0, |job| job.log_bytes),
+            heard_at: None,
             log_key: None,
         }
     }

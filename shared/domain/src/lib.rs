@@ -29,12 +29,14 @@ pub use deployment::{
     Actor, ActorKind, Deployment, DeploymentStep, Failure, OnCommit, Progress, StepKind,
     StepServer, TargetRef,
 };
-pub use error::{ErrorKind, StepError};
+pub use error::{ErrorKind, SERVER_UNREACHABLE, StepError};
 pub use ids::{
     BackupConfigurationId, BackupId, DeploymentId, EnvironmentId, ProjectId, SecretId, ServerId,
     ServiceId, SiteId, TeamId, TokenId, UploadId, WebhookEndpointId,
 };
-pub use job::{Access, JOB_DONE, Job, JobObject, JobOrder, job_name, log_key};
+pub use job::{
+    AGENT_LOST, Access, JOB_DONE, Job, JobObject, JobOrder, SILENCE_SECONDS, job_name, log_key,
+};
 pub use release::{Environment, FrozenRelease, Project, Service};
 pub use release_diff::ReleaseDiff;
 pub use retention::Retention;

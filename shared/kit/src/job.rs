@@ -70,7 +70,7 @@ impl At {
         let secret = hex::encode(rand::random::<[u8; 32]>());
         let step = self.held.name();
         let earlier = self.held.job(server).await;
-        let job = Job::begun(
+        let mut job = Job::begun(
             step,
             server,
             self.fence,
@@ -79,6 +79,9 @@ impl At {
             order,
             earlier.as_ref(),
         );
+        if server.is_some() {
+            job.heard_at = Some(self.cloud.clock.now());
+        }
         let records = &self.cloud.records;
         if !records.job_put(self.team, self.deployment_id, &job).await? {
             return Err(StepError::stale(format!("{step} is another worker's now")));

@@ -4,7 +4,7 @@
 
 use crate::Cloud;
 use crate::errors::caught;
-use domain::{DeploymentId, SecretId, StepError, TeamId, lifecycle};
+use domain::{DeploymentId, DeploymentStatus, OnCommit, SecretId, StepError, TeamId, lifecycle};
 use serde::{Deserialize, Serialize};
 
 /// What the machine sends.
@@ -80,6 +80,7 @@ pub async fn handle(cloud: &Cloud, call: Call) -> Result<Reply, StepError> {
         .await?;
     if call.action == Action::Settle {
         forget_secrets(cloud, &snapshot).await?;
+        forget_environment(cloud, &snapshot).await?;
         tracing::info!(deployment = %call.deployment_id, standing = snapshot.deployment.standing(), "settled");
     }
     Ok(Reply {
@@ -87,10 +88,26 @@ pub async fn handle(cloud: &Cloud, call: Call) -> Result<Reply, StepError> {
     })
 }
 
+/// The values of an environment that is no more, and what was seen of it.
+async fn forget_environment(
+    cloud: &Cloud,
+    snapshot: &lifecycle::Snapshot,
+) -> Result<(), StepError> {
+    let deployment = &snapshot.deployment;
+    if deployment.status != DeploymentStatus::Completed
+        || deployment.on_commit != Some(OnCommit::Remove)
+    {
+        return Ok(());
+    }
+    let id = deployment.target.id.parse().map_err(StepError::broken)?;
+    let records = &cloud.records;
+    Ok(records.environment_forget(deployment.team_id, id).await?)
+}
+
 /// What a completed deployment needed only once is forgotten; after a failure it stays until it expires, for a retry.
 async fn forget_secrets(cloud: &Cloud, snapshot: &lifecycle::Snapshot) -> Result<(), StepError> {
     let deployment = &snapshot.deployment;
-    if deployment.status != domain::DeploymentStatus::Completed {
+    if deployment.status != DeploymentStatus::Completed {
         return Ok(());
     }
     let Some(names) = deployment.meta.get(SECRETS_TO_FORGET) else {

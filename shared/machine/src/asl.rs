@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 /// A state outlives its Lambda by this much, so that the Lambda's own end is what is seen: dispatch and a cold start.
 pub const STATE_MARGIN_SECONDS: u64 = 15;
-/// A job's agent says that it lives at least every 15 seconds; six lost words are a lost agent.
-pub const HEARTBEAT_SECONDS: u64 = 90;
+/// Nobody of the step says a word for so long: its agents are lost.
+pub const HEARTBEAT_SECONDS: u64 = domain::SILENCE_SECONDS as u64;
 /// A lost agent's step is begun again this often: the new worker finds the job's result, or restarts it.
 const LOST_JOBS: u32 = 2;
 /// What settle's states are tried: with 20 seconds in between, a quarter of an hour of a table that is away.

@@ -19,6 +19,7 @@ pub fn all() -> Vec<Pipeline> {
         pipelines::stop_environment(),
         pipelines::start_environment(),
         pipelines::observe_environment(),
+        pipelines::remove_environment(),
     ]
 }
 

@@ -175,6 +175,16 @@ pub struct PromotedFrom {
     pub server_id: ServerId,
 }
 
+/// The frozen input of remove_environment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RemoveEnvironment {
+    /// Where.
+    #[serde(flatten)]
+    pub on: OnEnvironment,
+    /// Its named volumes go too.
+    pub delete_volumes: bool,
+}
+
 /// The frozen input of what is done with an environment's containers as they are.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OnEnvironment {

@@ -111,6 +111,8 @@ pub enum Work {
     StartEnvironment(release::EnvironmentName),
     /// Restart them, one after the other where there are several. Gives [`release::Observed`].
     RestartEnvironment(release::EnvironmentName),
+    /// All that the environment has here goes. Gives [`release::EnvironmentRemoved`].
+    RemoveEnvironment(release::RemoveEnvironment),
     /// Send images that were built here to the store. Gives [`release::ImagesSaved`].
     SaveImages(release::SaveImages),
     /// Take such images from it. Gives nothing.

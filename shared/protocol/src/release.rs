@@ -1,7 +1,8 @@
 //! Releases of containers: what the agent is asked to do with a container engine, with Git, and with the proxy in front.
 //!
 //! Promise: an environment has one word on a server, which its Compose project, networks, volumes and routes share; a
-//! release in it is named by its deployment. Nothing of another environment is touched, and volumes are never deleted.
+//! release in it is named by its deployment. Nothing of another environment is touched, and volumes are deleted with their
+//! environment alone, when that was said.
 
 use crate::job::Sealed;
 use serde::{Deserialize, Serialize};
@@ -553,6 +554,31 @@ pub struct ReleaseFinished {
     pub freed_bytes: u64,
     /// What runs now.
     pub observed: Observed,
+}
+
+/// That an environment is no more.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveEnvironment {
+    /// As in [`EnvironmentName`].
+    pub environment: String,
+    /// Its named volumes go too.
+    pub delete_volumes: bool,
+}
+
+/// What an environment had on a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentRemoved {
+    /// Containers that are gone.
+    pub containers: Vec<String>,
+    /// Networks that are gone.
+    pub networks: Vec<String>,
+    /// Images that nothing needs any more, and are gone.
+    pub images: Vec<String>,
+    /// Volumes that are gone.
+    pub volumes: Vec<String>,
+    /// Volumes that are kept.
+    pub volumes_kept: Vec<String>,
 }
 
 /// What of an environment runs on a server. Reply to [`crate::Call::EnvironmentObserve`].

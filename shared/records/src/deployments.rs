@@ -145,41 +145,81 @@ impl Records {
         let team = holder.team_id;
         let lock = self.lock(team, key).await?;
         let me = (":me", s(holder.id.to_string()));
-        let Some(next) = lock.next() else {
-            // An empty list is what a slot that was left leaves behind.
-            return Ok(Some(vec![self.update(
-                keys::lock(team, key),
-                "REMOVE holder, since, operation_name, slots",
-                "holder = :me AND (attribute_not_exists(slots) OR size(slots) = :none)",
-                vec![me, (":none", Self::number(0))],
-            )?]));
-        };
-        let held = self.deployment(team, next).await?;
         let settled_at = holder.settled_at.unwrap_or(holder.created_at);
-        let Some(promoted) = lock::promoted(&held, holder.fence, settled_at) else {
+        let mut writes = Vec::new();
+        let mut next = None;
+        let mut left = lock.slots.clone();
+        for slot in &lock.slots {
+            let held = self.deployment(team, slot.deployment_id).await?;
+            left.retain(|one| one.deployment_id != held.id);
+            let change = match self.no_turn(&held).await? {
+                None => {
+                    let promoted = lock::promoted(&held, holder.fence, settled_at);
+                    next = Some(held);
+                    promoted.map(|deployment| Change {
+                        deployment,
+                        steps: Vec::new(),
+                        locks: LockEffect::Keep,
+                        target: TargetEffect::None,
+                    })
+                }
+                Some(why) => lock::skipped(&held, why, settled_at).ok(),
+            };
+            // A slot and what waits in it change together: one that does not wait is a slot read too late.
+            let Some(change) = change else {
+                return Ok(None);
+            };
+            writes.extend(self.changed(&change)?);
+            if next.is_some() {
+                break;
+            }
+        }
+        let mut values = vec![me];
+        let seen = if lock.slots.is_empty() {
+            values.push((":none", Self::number(0)));
+            // An empty list is what a slot that was left leaves behind.
+            "holder = :me AND (attribute_not_exists(slots) OR size(slots) = :none)"
+        } else {
+            values.push((":seen", slots_value(&lock.slots)?));
+            "holder = :me AND slots = :seen"
+        };
+        let expression = match next {
+            None => "REMOVE holder, since, operation_name, slots",
+            Some(next) => {
+                values.push((":next", s(next.id.to_string())));
+                values.push((":since", s(domain::rfc3339(settled_at))));
+                values.push((":operation", s(next.operation_name)));
+                values.push((":slots", slots_value(&left)?));
+                "SET holder = :next, since = :since, operation_name = :operation, slots = :slots"
+            }
+        };
+        writes.push(self.update(keys::lock(team, key), expression, seen, values)?);
+        Ok(Some(writes))
+    }
+
+    /// Why a held deployment does not run though it is its turn: its environment is no more, or pushes to it are paused.
+    async fn no_turn(&self, held: &Deployment) -> Result<Option<lock::Skip>, RecordsError> {
+        if held.target.kind != TargetKind::Environment {
+            return Ok(None);
+        }
+        let Ok(id) = held.target.id.parse() else {
             return Ok(None);
         };
-        let turn = Change {
-            deployment: promoted,
-            steps: Vec::new(),
-            locks: LockEffect::Keep,
-            target: TargetEffect::None,
-        };
-        let mut writes = self.changed(&turn)?;
-        writes.push(self.update(
-            keys::lock(team, key),
-            "SET holder = :next, since = :since, operation_name = :operation, slots = :slots",
-            "holder = :me AND slots = :seen",
-            vec![
-                me,
-                (":next", s(next.to_string())),
-                (":since", s(domain::rfc3339(settled_at))),
-                (":operation", s(held.operation_name.clone())),
-                (":slots", slots_value(&lock.left_by(next))?),
-                (":seen", slots_value(&lock.slots)?),
-            ],
-        )?);
-        Ok(Some(writes))
+        let skip = |code, reason| Ok(Some(lock::Skip { code, reason }));
+        match self.environment(held.team_id, id).await {
+            Ok(environment) => match environment.auto_deploys_paused_by {
+                Some(by) if held.trigger.is_automatic() => skip(
+                    "auto_deploys_paused",
+                    format!("deploys by pushes are paused since the rollback {by}"),
+                ),
+                _ => Ok(None),
+            },
+            Err(RecordsError::NotFound(_)) => skip(
+                "environment_removed",
+                "the environment is no more".to_string(),
+            ),
+            Err(error) => Err(error),
+        }
     }
 
     /// Change who waits for a lock that is held, over the slots as they were read.

@@ -6,7 +6,7 @@
 use crate::item::item;
 use crate::making::{ATTEMPTS, Made, Making};
 use crate::services::attribute;
-use crate::transact::Written;
+use crate::transact::{Write, Written};
 use crate::{AuditEntry, Claim, CreateRefused, Idempotency, Records, RecordsError, keys};
 use domain::release::EnvironmentSettings;
 use domain::{Environment, EnvironmentId, LockKey, TeamId};
@@ -165,23 +165,13 @@ impl Records {
                     "{holder} is at work on the environment {name}; try again when it has ended."
                 )));
             }
-            let mut writes = vec![
-                self.delete_if(
-                    keys::environment(team, id),
-                    "revision = :read",
-                    vec![(":read", Self::number(environment.revision))],
-                )?,
-                self.check(
-                    keys::lock(team, &lock),
-                    "attribute_not_exists(holder)",
-                    Vec::new(),
-                )?,
-                self.child_removed(keys::service(team, environment.service_id))?,
-                self.put_new(audit.item(team)?)?,
-            ];
-            for claim in environment_claims(&environment, &environment.settings) {
-                writes.push(self.unclaim(team, &claim.name, &id.to_string())?);
-            }
+            let mut writes = self.environment_gone(&environment)?;
+            writes.push(self.check(
+                keys::lock(team, &lock),
+                "attribute_not_exists(holder)",
+                Vec::new(),
+            )?);
+            writes.push(self.put_new(audit.item(team)?)?);
             if self.write_all(writes).await? == Written::All {
                 return self.environment_forget(team, id).await;
             }
@@ -190,8 +180,28 @@ impl Records {
         Err(RecordsError::Contended)
     }
 
-    /// What only it had. A value that nothing names any more opens for nobody.
-    async fn environment_forget(
+    /// Its record goes, as it was read, with its place in the service and with its name and hosts.
+    pub(crate) fn environment_gone(
+        &self,
+        environment: &Environment,
+    ) -> Result<Vec<Write>, RecordsError> {
+        let (team, id) = (environment.team_id, environment.id);
+        let mut writes = vec![
+            self.delete_if(
+                keys::environment(team, id),
+                "revision = :read",
+                vec![(":read", Self::number(environment.revision))],
+            )?,
+            self.child_removed(keys::service(team, environment.service_id))?,
+        ];
+        for claim in environment_claims(environment, &environment.settings) {
+            writes.push(self.unclaim(team, &claim.name, &id.to_string())?);
+        }
+        Ok(writes)
+    }
+
+    /// What only it had goes too. A value that nothing names any more opens for nobody. Safe to repeat.
+    pub async fn environment_forget(
         &self,
         team: TeamId,
         id: EnvironmentId,

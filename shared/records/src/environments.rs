@@ -70,6 +70,7 @@ impl Records {
         let seen = "revision = :revision";
         let mut writes = Vec::new();
         let expression = match what {
+            OnCommit::Remove => return self.removal(&environment).await,
             OnCommit::Stop | OnCommit::Start => {
                 values.push((":stopped", AttributeValue::Bool(what == OnCommit::Stop)));
                 "SET is_stopped = :stopped ADD revision :one".to_string()
@@ -83,7 +84,8 @@ impl Records {
                 }
                 let most = environment.settings.keep_releases as usize + 1;
                 let mut kept = environment.kept.clone();
-                kept.retain(|id| *id != deployment.id);
+                // What is gone back to is the same release: it is kept once.
+                kept.retain(|id| *id != deployment.id && Some(*id) != deployment.rollback_of);
                 kept.insert(0, deployment.id);
                 kept.truncate(most);
                 values.push((":me", s(deployment.id.to_string())));
@@ -102,6 +104,18 @@ impl Records {
             }
         };
         writes.push(self.update(at, &expression, seen, values)?);
+        Ok(Some(writes))
+    }
+
+    /// The environment goes with what it took; what it deployed stays in the history. None when it changed meanwhile.
+    async fn removal(&self, environment: &Environment) -> Result<Option<Vec<Write>>, RecordsError> {
+        let mut writes = self.environment_gone(environment)?;
+        if let Some(current) = environment.current {
+            match self.superseded(environment.team_id, current).await? {
+                Some(write) => writes.push(write),
+                None => return Ok(None),
+            }
+        }
         Ok(Some(writes))
     }
 

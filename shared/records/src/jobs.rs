@@ -8,7 +8,7 @@ use crate::logs::LogChunk;
 use crate::{Records, RecordsError, keys};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{DeploymentId, Job, TeamId};
+use domain::{DeploymentId, Job, TeamId, Time};
 
 /// Whose job.
 #[derive(Debug, Clone, Copy)]
@@ -120,6 +120,18 @@ impl Records {
             .update_expression("ADD log_bytes :bytes")
             .condition_expression("fence = :fence")
             .expression_attribute_values(":bytes", n(bytes))
+            .send()
+            .await;
+        held(update)
+    }
+
+    /// Its agent said a word.
+    pub async fn job_heard(&self, of: JobKey<'_>, at: Time) -> Result<bool, RecordsError> {
+        let update = self
+            .job_update(of)
+            .update_expression("SET heard_at = :at")
+            .condition_expression("fence = :fence")
+            .expression_attribute_values(":at", s(domain::rfc3339(at)))
             .send()
             .await;
         held(update)

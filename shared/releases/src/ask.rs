@@ -31,11 +31,13 @@ pub fn prepare(
     let (text, profiles, built) = match again {
         Some(frozen) => {
             images.extend(frozen.images.clone());
-            (
-                frozen.compose.clone(),
-                frozen.profiles.clone(),
-                frozen.built.clone(),
-            )
+            let has_file = matches!(input.source, Source::Compose { .. });
+            let text = match (&input.promoted_from, has_file) {
+                // A file that we make names the values: those of the environment that it is promoted to.
+                (Some(_), false) => compose(input, deployment),
+                _ => frozen.compose.clone(),
+            };
+            (text, frozen.profiles.clone(), frozen.built.clone())
         }
         None => (
             compose(input, deployment),

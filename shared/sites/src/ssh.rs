@@ -75,7 +75,7 @@ impl client::Handler for Verifier {
 
 fn away(host: &str, port: u16) -> StepError {
     StepError::unavailable(
-        "server_unreachable",
+        domain::SERVER_UNREACHABLE,
         format!(
             "{host} does not answer on port {port}; check that the server is on and that its firewall lets SSH in."
         ),
@@ -181,6 +181,10 @@ impl Session {
             .authenticate_publickey(login.user, key)
             .await
             .map_err(|error| away(login.host, login.port).caused_by(error))?;
+        // What is lost on the way is no word of the server's.
+        if handle.is_closed() {
+            return Err(away(login.host, login.port));
+        }
         if !logged_in.success() {
             return Err(StepError::refused(
                 "login_refused",

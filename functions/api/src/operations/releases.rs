@@ -4,12 +4,12 @@
 
 use super::{Operation, frozen, pipeline};
 use crate::problem::ApiError;
-use domain::release::{APP, Source};
+use domain::release::{APP, ReleaseServer, Source};
 use domain::release_diff::{self, Side, SideImage};
 use domain::{DeploymentId, Environment, FrozenRelease, ReleaseDiff, TeamId};
 use kit::Cloud;
 use kit::releases::{self, Found, OnTarget};
-use pipelines::inputs::{OnEnvironment, Release};
+use pipelines::inputs::{OnEnvironment, Release, RemoveEnvironment};
 use records::{TargetRecord, environment_claims};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -55,16 +55,38 @@ pub fn rollback(found: &Found, to: DeploymentId, input: &Release) -> Result<Oper
     Ok(operation)
 }
 
-/// Something that is done with what runs, on the servers that it runs on: the settings may name others by now.
-pub fn on_environment(found: &Found, name: &str, runs: &Earlier) -> Result<Operation, ApiError> {
-    let servers = runs.input.servers.clone();
-    let input = frozen(&OnEnvironment {
+fn on_servers(found: &Found, servers: Vec<ReleaseServer>) -> OnEnvironment {
+    OnEnvironment {
         environment_id: found.environment.id,
         host_name: found.environment.host_name.clone(),
         quorum: servers.len(),
         servers,
-    })?;
+    }
+}
+
+/// Something that is done with what runs, on the servers that it runs on: the settings may name others by now.
+pub fn on_environment(found: &Found, name: &str, runs: &Earlier) -> Result<Operation, ApiError> {
+    let input = frozen(&on_servers(found, runs.input.servers.clone()))?;
     on(found, name, input, found.on_target(None))
+}
+
+/// The end of an environment, on every server that one of its kept releases was on.
+pub fn removal(
+    found: &Found,
+    releases: &[Earlier],
+    delete_volumes: bool,
+) -> Result<Operation, ApiError> {
+    let mut servers: Vec<ReleaseServer> = Vec::new();
+    for server in releases.iter().flat_map(|one| &one.input.servers) {
+        if !servers.iter().any(|known| known.id == server.id) {
+            servers.push(server.clone());
+        }
+    }
+    let input = frozen(&RemoveEnvironment {
+        on: on_servers(found, servers),
+        delete_volumes,
+    })?;
+    on(found, "remove_environment", input, found.on_target(None))
 }
 
 /// A release that was, as it was asked for and frozen.

@@ -251,7 +251,8 @@ async fn again(
         name @ ("restart_environment"
         | "stop_environment"
         | "start_environment"
-        | "observe_environment") => Ok((
+        | "observe_environment"
+        | "remove_environment") => Ok((
             operations::again(name, &snapshot.deployment, snapshot.input.clone())?,
             None,
         )),
@@ -289,6 +290,7 @@ fn scope(pipeline: &str) -> Scope {
         "backup_site" => Scope::BackupRun,
         "restore_backup" => Scope::BackupRestore,
         "rollback" => Scope::DeployRollback,
+        "remove_environment" => Scope::EnvWrite,
         name if name == "release" || name == "promote" || name.ends_with("_environment") => {
             Scope::DeployStart
         }

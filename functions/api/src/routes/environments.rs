@@ -1,9 +1,10 @@
 //! Environments: create, list, look, change, delete, let pushes deploy again.
 
+use super::releases::Asking;
 use super::services::at_revision;
 use crate::auth::Caller;
 use crate::body::{Asked, Body, DryRun, Fields, Id, IdempotencyKey, NoQuery};
-use crate::operations::releases;
+use crate::operations::releases::{self, Earlier};
 use crate::problem::ApiError;
 use crate::routes::servers::Empty;
 use crate::{settings, views};
@@ -12,8 +13,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use contract::{
-    DeploymentView, EnvironmentCreate, EnvironmentCreated, EnvironmentUpdate, EnvironmentView,
-    Page, Plan,
+    DeploymentCreated, DeploymentView, EnvironmentCreate, EnvironmentCreated, EnvironmentUpdate,
+    EnvironmentView, Page, Plan,
 };
 use domain::lifecycle::Lock;
 use domain::release::{EnvironmentSettings, ReleaseServer, Source};
@@ -22,7 +23,7 @@ use domain::{
     Service, ServiceId, names,
 };
 use kit::Cloud;
-use kit::releases::{Found, Wanted, find_for};
+use kit::releases::{Found, Wanted, find, find_for};
 use records::{Created, Made};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
@@ -383,23 +384,79 @@ async fn environment_update(
     Ok(Json(one(&cloud, &caller, changed).await?))
 }
 
-/// Delete an environment that runs nothing, with its values.
-#[utoipa::path(delete, path = "/v1/environments/{id}", tag = "environments", params(("id" = EnvironmentId, Path)),
-    responses((status = 204)))]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Deleted {
+    /// Answer with the plan, and do nothing.
+    #[serde(default)]
+    dry_run: bool,
+    /// Its named volumes go too, with all that is in them.
+    #[serde(default)]
+    delete_volumes: bool,
+    /// The environment's name, which says that its volumes are meant.
+    confirm: Option<String>,
+}
+
+/// Delete an environment, with its values. One that was live is taken from its servers first; its volumes stay unless
+/// it is said that they go.
+#[utoipa::path(delete, path = "/v1/environments/{id}", tag = "environments", params(Deleted, ("id" = EnvironmentId, Path)),
+    responses((status = 204, description = "it never ran, and is gone"), (status = 202, description = "it is taken from its servers", body = DeploymentCreated),
+        (status = 200, description = "the plan of a dry run", body = Plan)))]
 async fn environment_delete(
     State(cloud): State<Cloud>,
     caller: Caller,
-    Asked(_): Asked<NoQuery>,
+    Asked(asked): Asked<Deleted>,
     Id(id): Id<EnvironmentId>,
-) -> Result<StatusCode, ApiError> {
+) -> Result<Response, ApiError> {
     caller.need(Scope::EnvWrite)?;
     let environment = cloud.records.environment(caller.team, id).await?;
+    if asked.delete_volumes && asked.confirm.as_ref() != Some(&environment.name) {
+        return Err(ApiError::unprocessable(
+            "not_confirmed",
+            format!(
+                "Volumes do not come back. Say that they are meant: confirm={}",
+                environment.name
+            ),
+        ));
+    }
+    if environment.current.is_some() {
+        let asking = Asking {
+            cloud: &cloud,
+            caller: &caller,
+            dry_run: asked.dry_run,
+            idempotency: None,
+            action: "environment.delete",
+        };
+        return removed(asking, id, asked.delete_volumes).await;
+    }
+    if asked.dry_run {
+        return Err(ApiError::unprocessable(
+            "no_plan",
+            "Nothing of it is on a server, so there is no plan to show.",
+        ));
+    }
     let audit = caller.audit(&cloud, "environment.delete", id, environment.name);
     cloud
         .records
         .environment_delete(caller.team, id, &audit)
         .await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn removed(
+    asking: Asking<'_>,
+    id: EnvironmentId,
+    delete_volumes: bool,
+) -> Result<Response, ApiError> {
+    let (cloud, team) = (asking.cloud, asking.caller.team);
+    let found = find(cloud, team, id).await?;
+    let mut kept = Vec::new();
+    for release in &found.environment.kept {
+        kept.push(Earlier::read(cloud, team, *release).await?);
+    }
+    let operation = releases::removal(&found, &kept, delete_volumes)?;
+    asking.begin_as(StatusCode::ACCEPTED, operation, None).await
 }
 
 /// Let pushes deploy by themselves again, after a rollback paused them. Said twice, it changes nothing more.

@@ -16,7 +16,7 @@ use contract::{
     PromoteCreate, ReleaseCreate, RollbackCreate,
 };
 use domain::release_diff;
-use domain::{DeploymentId, EnvironmentId, ReleaseDiff, Scope};
+use domain::{DeploymentId, EnvironmentId, ReleaseDiff, Scope, TeamId};
 use kit::Cloud;
 use kit::releases::{Found, Wanted, find, ready};
 use records::{Created, Idempotency};
@@ -39,17 +39,26 @@ pub fn routes() -> OpenApiRouter<Cloud> {
 }
 
 /// How it is asked for.
-struct Asking<'a> {
-    cloud: &'a Cloud,
-    caller: &'a Caller,
-    dry_run: bool,
-    idempotency: Option<Idempotency>,
-    action: &'a str,
+pub(super) struct Asking<'a> {
+    pub(super) cloud: &'a Cloud,
+    pub(super) caller: &'a Caller,
+    pub(super) dry_run: bool,
+    pub(super) idempotency: Option<Idempotency>,
+    pub(super) action: &'a str,
 }
 
 impl Asking<'_> {
     async fn begin(
         self,
+        operation: Operation,
+        diff: Option<ReleaseDiff>,
+    ) -> Result<Response, ApiError> {
+        self.begin_as(StatusCode::CREATED, operation, diff).await
+    }
+
+    pub(super) async fn begin_as(
+        self,
+        status: StatusCode,
         operation: Operation,
         diff: Option<ReleaseDiff>,
     ) -> Result<Response, ApiError> {
@@ -69,7 +78,7 @@ impl Asking<'_> {
             deployment: DeploymentView::from(&deployment),
             admin_password: None,
         };
-        Ok((StatusCode::CREATED, Json(created)).into_response())
+        Ok((status, Json(created)).into_response())
     }
 }
 
@@ -132,31 +141,63 @@ fn list(ids: &[DeploymentId]) -> String {
     ids.join(", ")
 }
 
-/// What is gone back to: one that is kept and not live.
-fn kept(found: &Found, asked: Option<DeploymentId>) -> Result<DeploymentId, ApiError> {
-    let environment = &found.environment;
-    let live = environment.current;
-    let others: Vec<_> = environment
-        .kept
-        .iter()
-        .copied()
-        .filter(|id| Some(*id) != live)
-        .collect();
-    match (asked, others.first()) {
-        (_, None) => Err(ApiError::conflict(
-            "nothing_to_go_back_to",
-            "No release before the one that is live is kept.",
-        )),
-        (None, Some(newest)) => Ok(*newest),
-        (Some(asked), Some(_)) if others.contains(&asked) => Ok(asked),
-        (Some(asked), Some(_)) => Err(ApiError::conflict(
-            "release_not_kept",
-            format!(
-                "The release {asked} cannot be gone back to; these can: {}.",
-                list(&others)
-            ),
-        )),
+/// A kept release, with the deployment that made it first: a rollback makes none, it brings one back.
+struct Kept {
+    id: DeploymentId,
+    made_by: DeploymentId,
+}
+
+async fn kept(cloud: &Cloud, team: TeamId, id: DeploymentId) -> Result<Kept, ApiError> {
+    let mut made_by = id;
+    while let Some(of) = cloud.records.deployment(team, made_by).await?.rollback_of {
+        made_by = of;
     }
+    Ok(Kept { id, made_by })
+}
+
+/// What is gone back to: one that is kept and not live. Unless it was said which, the newest that is older than what is
+/// live: back, and back again, walks through all of them.
+async fn gone_back_to(
+    cloud: &Cloud,
+    found: &Found,
+    asked: Option<DeploymentId>,
+) -> Result<DeploymentId, ApiError> {
+    let environment = &found.environment;
+    let team = environment.team_id;
+    let nothing = |others: &[DeploymentId]| {
+        let mut why = "No release before the one that is live is kept.".to_string();
+        if !others.is_empty() {
+            why = format!(
+                "{why} Newer ones are; say which one is meant: {}.",
+                list(others)
+            );
+        }
+        ApiError::conflict("nothing_to_go_back_to", why)
+    };
+    let Some(live) = environment.current else {
+        return Err(nothing(&[]));
+    };
+    let live = kept(cloud, team, live).await?;
+    let mut others = Vec::new();
+    for id in environment.kept.iter().filter(|id| **id != live.id) {
+        others.push(kept(cloud, team, *id).await?);
+    }
+    let ids: Vec<DeploymentId> = others.iter().map(|one| one.id).collect();
+    let Some(asked) = asked else {
+        let before = others.iter().find(|one| one.made_by < live.made_by);
+        return before.map(|one| one.id).ok_or_else(|| nothing(&ids));
+    };
+    if others.is_empty() {
+        return Err(nothing(&[]));
+    }
+    let same = |one: &&Kept| one.id == asked || one.made_by == asked;
+    others.iter().find(same).map(|one| one.id).ok_or_else(|| {
+        let ids = list(&ids);
+        ApiError::conflict(
+            "release_not_kept",
+            format!("The release {asked} cannot be gone back to; these can: {ids}."),
+        )
+    })
 }
 
 /// The hosts of these routes are no other environment's by now.
@@ -200,7 +241,7 @@ async fn rollback_create(
     caller.need(Scope::DeployRollback)?;
     let found = find(&cloud, caller.team, id).await?;
     let idempotency = body.idempotency(&caller);
-    let to = kept(&found, body.value.to)?;
+    let to = gone_back_to(&cloud, &found, body.value.to).await?;
     let earlier = Earlier::read(&cloud, caller.team, to).await?;
     let mut servers = Vec::new();
     for server in &earlier.input.servers {

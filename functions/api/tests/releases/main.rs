@@ -88,7 +88,28 @@ async fn a_release_is_gone_back_to_with_its_own_input_and_pushes_wait_until_a_pe
     let shown = api.get(&format!("/environments/{environment}")).await;
     assert_eq!(shown["current"], json!(back));
     assert_eq!(shown["auto_deploys_paused_by"], json!(back));
-    assert_eq!(shown["kept"], json!([back, second, first]));
+    assert_eq!(
+        shown["kept"],
+        json!([back, second]),
+        "what is gone back to is one release with the one that made it"
+    );
+    let walked = api.post(&at("rollback"), json!({})).await;
+    assert_eq!(
+        (walked.0, &walked.1["code"]),
+        (409, &json!("nothing_to_go_back_to")),
+        "the newer one is not before it"
+    );
+    let made = api.made(&at("rollback"), json!({"to": second})).await;
+    let forth = id(&made["deployment"]["id"]);
+    api.completed(forth).await;
+    let made = api.made(&at("rollback"), json!({"to": first})).await;
+    assert_eq!(
+        made["deployment"]["rollback_of"],
+        json!(back),
+        "the one that made it stands for it"
+    );
+    let back = id(&made["deployment"]["id"]);
+    api.completed(back).await;
 
     let env = environment.parse().expect("an id");
     let found = find(&api.cloud, api.team, env).await.expect("found");
@@ -197,6 +218,72 @@ async fn a_push_waits_in_the_slot_of_its_branch_and_a_newer_one_takes_its_place(
     );
     let replaced = api.get(&format!("/deployments/{}", waiting[0])).await;
     assert_eq!(replaced["standing"], "skipped");
+    api.completed(id(&holder["deployment"]["id"])).await;
+    let turn = api.get(&format!("/deployments/{}", waiting[1])).await;
+    assert_eq!(turn["dispatch"], "ready");
+}
+
+#[tokio::test]
+async fn an_environment_that_was_live_is_taken_from_its_servers_and_its_names_are_free_again() {
+    let api = Api::new().await;
+    let service = api.image_service().await;
+    let route = json!({"host": "shop.example.com", "port": 80, "tls": "internal"});
+    let body = json!({"name": "production", "server_ids": [api.servers[0]], "routes": [route]});
+    let path = format!("/services/{service}/environments");
+    let made = api.made(&path, body.clone()).await;
+    let first = id(&made["deployment"]["id"]);
+    api.completed(first).await;
+    let environment = text(&made["environment"]["id"]);
+    let at = format!("/environments/{environment}");
+    assert_eq!(
+        api.patch(&format!("{at}/values"), json!({"set": {"A": "1"}}))
+            .await
+            .0,
+        200
+    );
+    // Its newest release runs elsewhere.
+    let elsewhere = json!({"server_ids": [api.servers[1]]});
+    assert_eq!(api.patch(&at, elsewhere).await.0, 200);
+    api.deployed(&environment, json!({})).await;
+
+    for words in ["delete_volumes=true", "delete_volumes=true&confirm=staging"] {
+        let (status, problem) = api.delete(&format!("{at}?{words}")).await;
+        assert_eq!((status, &problem["code"]), (422, &json!("not_confirmed")));
+    }
+    let (status, plan) = api.delete(&format!("{at}?dry_run=true")).await;
+    assert_eq!((status, &plan["type"]), (200, &json!("remove_environment")));
+    let sure = format!("{at}?delete_volumes=true&confirm=production");
+    let (status, begun) = api.delete(&sure).await;
+    assert_eq!(status, 202, "{begun:#}");
+    let again = api.delete(&at).await;
+    assert_eq!((again.0, &again.1["code"]), (409, &json!("target_busy")));
+    let removal = id(&begun["deployment"]["id"]);
+    let input = api.input(removal).await;
+    assert_eq!(input["delete_volumes"], true);
+    let servers: Vec<&Value> = input["servers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|server| &server["name"])
+        .collect();
+    assert_eq!(
+        servers,
+        ["docker2", "docker1"],
+        "wherever it was released to"
+    );
+    api.failed(removal).await;
+    let shown = api.get(&at).await;
+    assert_eq!(shown["status"], "active", "what failed is repeated");
+    let (status, begun) = api.delete(&at).await;
+    assert_eq!(status, 202, "{begun:#}");
+    api.completed(id(&begun["deployment"]["id"])).await;
+
+    assert_eq!(api.delete(&at).await.0, 404);
+    let history = api
+        .get(&format!("/deployments?target=environment:{environment}"))
+        .await;
+    assert_eq!(history["items"].as_array().map(Vec::len), Some(4));
+    api.made(&path, body).await;
 }
 
 #[tokio::test]

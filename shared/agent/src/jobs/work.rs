@@ -52,6 +52,7 @@ pub fn perform(context: &Context, work: &Work) -> Result<Finished> {
         Work::StopEnvironment(asked) => containers::stop(context, asked),
         Work::StartEnvironment(asked) => containers::start_again(context, asked),
         Work::RestartEnvironment(asked) => containers::restart(context, asked),
+        Work::RemoveEnvironment(asked) => containers::clear(context, asked),
         Work::SaveImages(asked) => images::save(context, asked),
         Work::LoadImages(asked) => images::load(context, asked),
     }

@@ -69,6 +69,12 @@ impl Container {
         self.state == "running"
     }
 
+    /// Is it of one of this environment's projects? What only carries the label is somebody else's, and left alone.
+    pub fn is_of(&self, environment: &str) -> bool {
+        let rest = self.project.strip_prefix(environment);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+
     /// For the protocol.
     pub fn seen(&self) -> ContainerSeen {
         ContainerSeen {

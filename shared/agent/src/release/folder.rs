@@ -138,6 +138,14 @@ impl Environment {
         })
     }
 
+    /// Throw all of it away.
+    pub fn remove(&self) -> Result<()> {
+        match std::fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(io_at(&self.path, &error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Images of releases that are gone, until they are pruned.
     pub fn lapsed(&self) -> Result<BTreeSet<String>> {
         Ok(load(&self.path.join("lapsed.json"))?.unwrap_or_default())

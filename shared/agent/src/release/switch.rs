@@ -232,14 +232,9 @@ pub fn finish(context: &Context, asked: &FinishRelease) -> Result<Finished> {
         .into_iter()
         .map(|one| one.id.as_str())
         .collect();
-    // What only carries our label, and is of none of our projects, is shown as drift and left alone.
-    let is_ours = |one: &Container| {
-        let rest = one.project.strip_prefix(scene.environment.name());
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-    };
     let old: Vec<&Container> = all
         .iter()
-        .filter(|one| is_ours(one) && !own.contains(one.id.as_str()))
+        .filter(|one| one.is_of(scene.environment.name()) && !own.contains(one.id.as_str()))
         .collect();
     let now = ports::all(&scene.ports);
     let upstreams: Vec<String> = old

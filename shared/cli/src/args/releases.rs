@@ -176,10 +176,13 @@ pub enum Environments {
     },
     /// Change an environment: what is not given stays; what runs stays as it is until the next deploy
     Update(EnvironmentUpdate),
-    /// Delete an environment that runs nothing, with its values
+    /// Delete an environment, with all it has on its servers but its named volumes
     Delete {
         /// PROJECT/SERVICE/ENVIRONMENT or id
         environment: String,
+        /// Its volumes go too, with all that is in them: say the environment's name again
+        #[arg(long, value_name = "NAME")]
+        delete_volumes: Option<String>,
     },
     /// Look at what of it runs
     Observe {

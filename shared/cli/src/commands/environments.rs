@@ -25,7 +25,10 @@ pub async fn perform(invocation: &Invocation, command: Environments) -> Result<E
             shown(invocation, &found)
         }
         Environments::Update(asked) => update(invocation, asked).await,
-        Environments::Delete { environment } => delete(invocation, &environment).await,
+        Environments::Delete {
+            environment,
+            delete_volumes,
+        } => delete(invocation, &environment, delete_volumes.as_deref()).await,
         Environments::Observe { environment } => act(invocation, &environment, Act::Observe).await,
         Environments::Stop { environment } => act(invocation, &environment, Act::Stop).await,
         Environments::Start { environment } => act(invocation, &environment, Act::Start).await,
@@ -193,19 +196,46 @@ async fn list(invocation: &Invocation, service: Option<&str>) -> Result<Ending, 
     Ok(Ending::Done)
 }
 
-async fn delete(invocation: &Invocation, environment: &str) -> Result<Ending, Fault> {
-    let found = resolve::environment(&invocation.client, environment).await?;
+async fn delete(
+    invocation: &Invocation,
+    environment: &str,
+    with_volumes: Option<&str>,
+) -> Result<Ending, Fault> {
+    let client = &invocation.client;
+    let found = resolve::environment(client, environment).await?;
     let named = format!("the environment {}", plain(&found.path));
+    if with_volumes.is_some_and(|name| name != found.name) {
+        return Err(Fault::said(format!(
+            "its volumes are not deleted: to mean it, write --delete-volumes {}",
+            plain(&found.name)
+        )));
+    }
+    if invocation.dry_run && found.current.is_some() {
+        let would = client
+            .environment_delete_plan(found.id, with_volumes)
+            .await?;
+        return plan::show(invocation, &would);
+    }
     if invocation.dry_run {
         let words = format!("delete {named}");
         return plan::say(invocation, "delete_environment", &found, &words);
     }
-    let question = format!("Delete {named}, and its values?");
-    if !invocation.sure(&question).await? {
+    let goes = match (found.current, with_volumes) {
+        (None, _) => "and its values",
+        (_, None) => "its containers and its values, but not its volumes",
+        (_, Some(_)) => "its containers, its values and its volumes with all that is in them",
+    };
+    if !invocation.sure(&format!("Delete {named}, {goes}?")).await? {
         return Err(Fault::said("not deleted"));
     }
-    invocation.client.environment_delete(found.id).await?;
-    deleted(invocation, json!({ "deleted": found }), &named)
+    match client.environment_delete(found.id, with_volumes).await? {
+        None => deleted(invocation, json!({ "deleted": found }), &named),
+        Some(created) => {
+            told(invocation, &created)?;
+            let followed = Followed::to_the_end(created.deployment.id);
+            begun(invocation, &created.deployment, followed).await
+        }
+    }
 }
 
 async fn act(invocation: &Invocation, environment: &str, act: Act) -> Result<Ending, Fault> {

@@ -13,7 +13,7 @@ mod worker;
 pub use ending::{acknowledge, cancel, dispatched, note, settle, stop, undo_again};
 pub use lock::{Arrival, Lock, Slot};
 pub use recovery::{Execution, Recovery, recover};
-pub use servers::{Together, gives, job_ended_on, server_ended, server_progress, together};
+pub use servers::{Together, gives, job_ended_on, server_ended, server_progress, silent, together};
 pub use worker::{begin, finish, progress, release};
 
 use crate::{
@@ -140,11 +140,7 @@ impl Snapshot {
         let mut left: Vec<_> = self
             .steps
             .iter()
-            .filter(|step| {
-                step.kind == StepKind::Step
-                    && step.started_at.is_some()
-                    && step.status != StepStatus::Skipped
-            })
+            .filter(|step| step.kind == StepKind::Step && step.has_begun())
             .filter(|step| match &step.undo {
                 Some(undo) => self
                     .step(undo)

@@ -7,7 +7,8 @@ use super::worker::mine;
 use super::{Change, End, LockEffect, Snapshot, TargetEffect, finish, release};
 use crate::deployment::StepServer;
 use crate::{
-    DeploymentStep, ErrorKind, Failure, Progress, ServerId, StepError, StepKind, StepStatus, Time,
+    DeploymentStep, ErrorKind, Failure, Job, Progress, SERVER_UNREACHABLE, ServerId, StepError,
+    StepKind, StepStatus, Time,
 };
 
 /// So often a server's failure that may mend itself is tried again while others wait.
@@ -54,6 +55,10 @@ pub(super) fn begun(snapshot: &Snapshot, step: &mut DeploymentStep, now: Time) {
                 row.output = Some(format!("left out: it failed at \u{201c}{title}\u{201d}"));
             }
             _ => {
+                // A worker before this one ended without a word, wherever it was.
+                if row.status == StepStatus::Running {
+                    row.is_untouched = false;
+                }
                 row.status = StepStatus::Running;
                 row.tries += 1;
                 row.started_at = row.started_at.or(Some(now));
@@ -87,6 +92,8 @@ fn ended(step: &mut DeploymentStep, server: ServerId, end: &End, now: Time) -> b
         }
         End::Failed(failure) => {
             row.status = StepStatus::Failed;
+            row.is_untouched =
+                failure.code == SERVER_UNREACHABLE && (row.tries == 1 || row.is_untouched);
             row.error = Some(failure.clone());
         }
     }
@@ -214,6 +221,24 @@ pub fn gives(servers: &[StepServer]) -> std::collections::BTreeMap<String, serde
         }
     }
     all
+}
+
+/// The jobs beside this one that have not said a word for too long, though their servers are at work.
+pub fn silent<'a>(snapshot: &'a Snapshot, beside: &Job, now: Time) -> Vec<&'a Job> {
+    let Some(step) = snapshot.step(&beside.step) else {
+        return Vec::new();
+    };
+    let at_work = |job: &&Job| {
+        let row = step.servers.iter().find(|row| Some(row.id) == job.server);
+        row.is_some_and(|row| row.status == StepStatus::Running)
+    };
+    snapshot
+        .jobs
+        .iter()
+        .filter(|job| job.step == beside.step && job.server != beside.server)
+        .filter(|job| job.fence == step.fence && job.is_silent(now))
+        .filter(at_work)
+        .collect()
 }
 
 /// How far one server is.

@@ -77,7 +77,7 @@ fn begin_undo(
     let Some(undo_name) = &step.undo else {
         return Ok(Begin::Nothing);
     };
-    if step.started_at.is_none() || step.status == StepStatus::Skipped {
+    if !step.has_begun() {
         return Ok(Begin::Nothing);
     }
     let undo = match snapshot.step(undo_name) {
@@ -119,7 +119,7 @@ fn undo_of(step: &DeploymentStep, name: &str) -> DeploymentStep {
         servers: step
             .servers
             .iter()
-            .filter(|row| row.started_at.is_some())
+            .filter(|row| row.has_begun())
             .map(|row| StepServer::queued(row.id, &row.name))
             .collect(),
     }

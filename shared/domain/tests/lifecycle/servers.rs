@@ -1,8 +1,8 @@
 //! A step on several servers: a row each, a quorum, and what it comes to.
 
 use crate::*;
-use domain::lifecycle::{Together, job_ended_on, server_ended, together};
-use domain::{OnCommit, Phase, ServerId, StepServer};
+use domain::lifecycle::{Together, job_ended_on, server_ended, silent, together};
+use domain::{Job, JobOrder, OnCommit, Phase, SERVER_UNREACHABLE, ServerId, StepServer};
 
 fn server(n: u64) -> ServerId {
     ServerId::from_parts(n, 0)
@@ -228,4 +228,75 @@ fn a_release_that_fails_says_so_to_its_environment_when_it_is_settled() {
     }
     let settled = settle(&snapshot, at(2)).expect("may").expect("news");
     assert_eq!(settled.target, TargetEffect::ReleaseFailed);
+}
+
+#[test]
+fn whoever_speaks_finds_those_that_are_silent_while_their_servers_are_at_work() {
+    let name = release().steps[0].name.clone();
+    let (mut snapshot, fence) = begins(release(), &name);
+    let mut jobs: Vec<Job> = (1..=3)
+        .map(|n| {
+            let secret = "h".to_string();
+            let order = JobOrder::default();
+            Job::begun(&name, Some(server(n)), fence, "t", secret, order, None)
+        })
+        .collect();
+    for (job, heard) in jobs.iter_mut().zip([100, 10, 9]) {
+        job.heard_at = Some(at(heard));
+    }
+    snapshot.jobs = jobs.clone();
+    let lost = |snapshot: &Snapshot, now: i64| -> Vec<Option<ServerId>> {
+        let lost = silent(snapshot, &jobs[0], at(now));
+        lost.iter().map(|job| job.server).collect()
+    };
+    assert_eq!(lost(&snapshot, 99), []);
+    assert_eq!(lost(&snapshot, 100), [Some(server(3))]);
+    assert_eq!(lost(&snapshot, 101), [Some(server(2)), Some(server(3))]);
+    let ended = ended(snapshot, &name, fence, 2, 1, &with("done"));
+    assert_eq!(
+        lost(&ended, 101),
+        [Some(server(3))],
+        "one that is done may be silent"
+    );
+}
+
+#[test]
+fn where_a_server_was_never_reached_there_is_nothing_to_take_back() {
+    let name = release().steps[0].name.clone();
+    let unreachable = || {
+        End::Failed(Failure {
+            kind: ErrorKind::Unavailable,
+            code: SERVER_UNREACHABLE.to_string(),
+            message: "It does not answer.".to_string(),
+        })
+    };
+    let mut snapshot = release();
+    for _ in 0..3 {
+        let (next, fence) = begins(snapshot, &name);
+        snapshot = next;
+        for n in 1..=3 {
+            let change = server_ended(&snapshot, &name, fence, server(n), &unreachable(), at(2));
+            let Some(change) = change.expect("may") else {
+                continue;
+            };
+            snapshot = after(snapshot, &change);
+        }
+        let released = domain::lifecycle::release(&snapshot, &name, fence, "away".to_string());
+        snapshot = after(snapshot.clone(), &released.expect("may"));
+    }
+    let step = snapshot.step(&name).expect("it");
+    assert!(!step.has_begun(), "{step:#?}");
+    // Another time it was reached, and lost on the way.
+    let (snapshot, fence) = begins(snapshot, &name);
+    let change = server_ended(
+        &snapshot,
+        &name,
+        fence,
+        server(1),
+        &failed(ErrorKind::Broken),
+        at(2),
+    );
+    let snapshot = after(snapshot.clone(), &change.expect("may").expect("news"));
+    let rows = &snapshot.step(&name).expect("it").servers;
+    assert!(rows[0].has_begun(), "{rows:#?}");
 }

@@ -12,7 +12,7 @@ pub use check_server::check_server;
 pub use create_site::create_site;
 pub use register_server::register_server;
 pub use release::{
-    observe_environment, promote, release, restart_environment, rollback, start_environment,
-    stop_environment,
+    observe_environment, promote, release, remove_environment, restart_environment, rollback,
+    start_environment, stop_environment,
 };
 pub use restore_backup::restore_backup;

@@ -204,6 +204,18 @@ pub fn restart_environment() -> Pipeline {
         .tidy(seen())
 }
 
+/// Take all that an environment has from its servers, and its record with it; named volumes stay unless it was said that
+/// they go. Until it begins nothing is touched, and a repeat goes on where it stopped.
+pub fn remove_environment() -> Pipeline {
+    on_environment("remove_environment", "Remove environment")
+        .then(OnCommit::Remove)
+        .commit(
+            release::CLEAR_SERVERS
+                .keeps("what was removed is gone for good")
+                .on_each_server(),
+        )
+}
+
 /// Look at what of an environment runs, and what is not as its release has it.
 pub fn observe_environment() -> Pipeline {
     Pipeline::named("observe_environment", "Observe environment")

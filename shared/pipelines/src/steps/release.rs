@@ -94,6 +94,11 @@ pub const START_AGAIN: StepDefinition = StepDefinition::job("start_again", "Star
     .needs(ENVIRONMENT)
     .may(&[ReadSecrets]);
 
+/// All that an environment has on its servers goes.
+pub const CLEAR_SERVERS: StepDefinition = StepDefinition::job("clear_servers", "Remove")
+    .needs(ENVIRONMENT)
+    .may(&[ReadSecrets]);
+
 /// One after the other.
 pub const RESTART_CONTAINERS: StepDefinition = StepDefinition::job("restart_containers", "Restart")
     .needs(ENVIRONMENT)

@@ -73,6 +73,12 @@ pub fn restart(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
         ));
     }
     context.log(&format!("Restarting {}", asked.environment));
+    if is_short(&scene)? {
+        context.log("A container is gone: it is made again");
+        for project in [scene.in_place(), scene.beside()] {
+            up(context, &scene, &project, &[])?;
+        }
+    }
     let all = scene.containers()?;
     let own = scene.own(&all);
     let names: BTreeSet<String> = own.iter().map(|one| one.service.clone()).collect();
@@ -106,6 +112,18 @@ pub fn restart(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
         &switch::ways(&scene, &switch::Reach::All),
     )?;
     Finished::new(observe::observe(context.paths(), asked)?, "Restarted")
+}
+
+/// Does a service have fewer containers than its release gave it? Somebody removed one by hand.
+fn is_short(scene: &Scene) -> Result<bool> {
+    let all = scene.containers()?;
+    let own = scene.own(&all);
+    let is_short = |service: &String, wanted: u32| {
+        let there = own.iter().filter(|one| one.service == *service).count();
+        there < usize::try_from(wanted).unwrap_or(usize::MAX)
+    };
+    let mut services = scene.plan.services.iter();
+    Ok(services.any(|one| is_short(&one.service, one.replicas)))
 }
 
 /// Restart one container; where others serve meanwhile, the proxy leaves it out until it is ready.

@@ -1,10 +1,12 @@
-//! Containers, by Compose: started, removed, taken back, stopped, started again.
+//! Containers, by Compose: started, removed, taken back, stopped, started again, and all of an environment gone.
 //!
 //! Promise: only those with the environment's labels; a repeat finds what is there.
 
+mod clear;
 mod lifecycle;
 mod undo;
 
+pub use clear::clear;
 pub use lifecycle::{restart, start_again, stop};
 pub use undo::{back, remove, take_away};
 
