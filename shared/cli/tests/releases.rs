@@ -69,6 +69,7 @@ fn ready() -> Stage {
         }
         stage.replies(&format!("{line}?dry_run=true"), [(status, would)]);
     }
+    stage.replies(&format!("DELETE {}?dry_run=true", env("")), [plan()]);
     stage.replies(&format!("PATCH {}", env("")), [(200, environment())]);
     stage.replies(&format!("POST {}", env("/resume")), [(200, environment())]);
     stage.replies(&format!("GET {}", env("/values")), [(200, values())]);

@@ -175,11 +175,11 @@ fn a_states_limit_is_longer_than_its_functions() {
 }
 
 #[test]
-fn the_template_with_all_planned_pipelines_stays_under_450_resources() {
+fn the_template_with_all_planned_pipelines_stays_well_under_the_500_resources_of_a_stack() {
     let base: Value =
         serde_yaml_ng::from_str(include_str!("../../../infra/base.yaml")).expect("YAML");
     let resources = template::resources(&template::template(&base, &everything()));
-    assert!((100..450).contains(&resources), "{resources}");
+    assert!((100..475).contains(&resources), "{resources}");
 }
 
 #[test]
@@ -193,5 +193,7 @@ fn only_functions_whose_steps_say_so_may_open_secrets() {
             .contains("kms:Decrypt")
     };
     assert!(opens("InstallAgent") && opens("ProvisionDatabase"));
-    assert!(!opens("Api") && !opens("Settle") && !opens("Dispatcher") && !opens("PinHostKey"));
+    // It shows an environment's value to who may read secrets.
+    assert!(opens("Api"));
+    assert!(!opens("Settle") && !opens("Dispatcher") && !opens("PinHostKey"));
 }

@@ -2,21 +2,21 @@
 
 use crate::interpreter::{End, TaskError, execute};
 use crate::requests::{Requests, Tally};
+use crate::targets;
 use crate::world::{Scripted, World};
 use aws_sdk_dynamodb::types::StreamSpecification;
 use domain::lifecycle::{self, Cancel, Snapshot, Worker};
 use domain::{
-    Actor, ActorKind, DeploymentId, DeploymentStatus, LockKey, SCHEMA, SecretId, Server, ServerId,
-    ServerStatus, Settlement, Site, SiteId, SiteStatus, StepError, TargetKind, TargetRef, TeamId,
-    Trigger,
+    Actor, ActorKind, DeploymentId, DeploymentStatus, LockKey, Settlement, SiteId, StepError,
+    TargetKind, TargetRef, TeamId, Trigger,
 };
 use kit::errors::Wire;
 use kit::handler::Handled;
 use kit::job::{Heard, Word};
 use kit::{Clock, Cloud, Config, Secrets, draft, handler, settle};
 use lambda_runtime::Diagnostic;
-use pipelines::{Mode, Pipeline, TargetUse};
-use records::{AuditEntry, Created, NewDeployment, Records, TargetRecord};
+use pipelines::{Mode, Pipeline};
+use records::{AuditEntry, Created, NewDeployment, Records};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,13 +58,6 @@ pub struct Invoked {
     pub requests: Tally,
 }
 
-fn target(pipeline: &Pipeline) -> TargetKind {
-    let mut kinds = pipeline.targets.iter().map(|target| match target {
-        TargetUse::Reads(kind) | TargetUse::Writes(kind) | TargetUse::Creates(kind) => *kind,
-    });
-    kinds.next_back().unwrap_or(TargetKind::Site)
-}
-
 impl Bench {
     /// A bench with a table of its own.
     pub async fn new(pipeline: &Pipeline) -> Self {
@@ -79,7 +72,11 @@ impl Bench {
             .expect("a table");
         let records = Records::new(client, &name, &secrets_name);
         let clock = Clock::manual(1_700_000_000_000);
-        Self::over(records, clock, pipeline, name, requests)
+        let bench = Self::over(records, clock, pipeline, name, requests);
+        if targets::kind(pipeline) == TargetKind::Environment {
+            targets::service(&bench).await;
+        }
+        bench
     }
 
     /// For many records: nobody reads the table's stream here, and the emulator goes through all of it at each write.
@@ -155,7 +152,7 @@ impl Bench {
 
     /// Create a deployment of the pipeline with this input.
     pub async fn create(&self, input: Value) -> DeploymentId {
-        let kind = target(&self.pipeline);
+        let kind = targets::kind(&self.pipeline);
         let (time, random) = self.cloud.id_parts();
         let id = SiteId::from_parts(time, random);
         let actor = Actor {
@@ -181,10 +178,9 @@ impl Bench {
         };
         let (deployment, steps) =
             draft::deployment(&self.cloud, &self.pipeline, asked).expect("a draft");
-        let target = self
-            .pipeline
-            .creates_target()
-            .then(|| self.target_record(kind, id, deployment.id));
+        // A pipeline of environments begins with one that nothing was released to.
+        let target = (self.pipeline.creates_target() || kind == TargetKind::Environment)
+            .then(|| targets::record(self, kind, id, deployment.id));
         let audit = AuditEntry {
             id: deployment.id.to_string(),
             at: deployment.created_at,
@@ -211,58 +207,6 @@ impl Bench {
             .expect("created")
         {
             Created::New(id) | Created::Repeat(id) => id,
-        }
-    }
-
-    fn target_record(
-        &self,
-        kind: TargetKind,
-        id: SiteId,
-        created_by: DeploymentId,
-    ) -> TargetRecord {
-        let server: ServerId = id.to_string().parse().expect("an id");
-        let secret = SecretId::from_parts(0, 0);
-        match kind {
-            TargetKind::Server => TargetRecord::Server(Box::new(Server {
-                schema: SCHEMA,
-                id: server,
-                team_id: self.team,
-                name: "web1".into(),
-                host: "192.0.2.1".into(),
-                port: 22,
-                ip: None,
-                status: ServerStatus::Registering,
-                bootstrap_user: "root".into(),
-                bootstrap_key: secret,
-                agent_key: secret,
-                agent_public_key: None,
-                host_key: None,
-                host_key_seen: None,
-                agent_version: None,
-                facts: None,
-                created_by,
-                created_at: self.cloud.clock.now(),
-            })),
-            _ => TargetRecord::Site(Box::new(Site {
-                schema: SCHEMA,
-                id,
-                team_id: self.team,
-                server_id: server,
-                name: "shop".into(),
-                title: "Shop".into(),
-                address: "shop.test".into(),
-                domain: None,
-                aliases: Vec::new(),
-                system_name: "shop".into(),
-                status: SiteStatus::Creating,
-                url: None,
-                path: None,
-                php: None,
-                wordpress: None,
-                admin_user: "admin".into(),
-                created_by,
-                created_at: self.cloud.clock.now(),
-            })),
         }
     }
 

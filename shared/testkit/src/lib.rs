@@ -7,6 +7,7 @@ mod interpreter;
 mod kms;
 mod requests;
 mod table;
+mod targets;
 mod world;
 
 pub use bench::{Bench, Invoked};

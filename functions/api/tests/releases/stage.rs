@@ -11,6 +11,7 @@ use kit::Cloud;
 use records::{AuditEntry, Records, RecordsError, TokenRecord};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 use strum::VariantArray;
 use testkit::Bench;
 use tower::ServiceExt;
@@ -177,8 +178,9 @@ impl Api {
         text(&made["environment"]["id"])
     }
 
-    /// A release of it, which goes well.
+    /// A release of it, which goes well, later than the one before.
     pub async fn deployed(&self, environment: &str, body: Value) -> DeploymentId {
+        self.cloud.clock.advance(Duration::from_secs(1));
         let path = format!("/environments/{environment}/deployments");
         let made = self.made(&path, body).await;
         let id = id(&made["deployment"]["id"]);
