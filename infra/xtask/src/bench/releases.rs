@@ -114,7 +114,7 @@ async fn on_a_docker_host(rounds: usize) -> Result<Group> {
         let next = image(&format!("ours:{round}"))?;
         releases.push(completed(&up, &["deploy", ENVIRONMENT, "--image", &next])?);
         if round % 2 == 1 {
-            rollbacks.push(completed(&up, &["rollback", ENVIRONMENT])?);
+            rollbacks.push(completed(&up, &["rollback", ENVIRONMENT, "--yes"])?);
         }
         theirs.push(by_hand(&image(&format!("theirs:{round}"))?)?);
     }
