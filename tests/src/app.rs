@@ -55,6 +55,23 @@ impl Stack {
         pushed.expect("pushed");
         image
     }
+
+    /// What a Docker host answers for this host name; status 0 when it does not.
+    pub async fn page_on(&self, server: usize, host: &str, path: &str) -> (u16, String) {
+        let address = &self.docker_hosts()[server].address;
+        let asked = self
+            .http
+            .get(format!("http://{address}{path}"))
+            .header("host", host)
+            .timeout(Duration::from_secs(20));
+        match asked.send().await {
+            Ok(answer) => (
+                answer.status().as_u16(),
+                answer.text().await.unwrap_or_default(),
+            ),
+            Err(error) => (0, error.to_string()),
+        }
+    }
 }
 
 impl App {
@@ -261,20 +278,7 @@ impl App {
 
     /// What its page on a server says.
     pub async fn page_on(&self, server: usize, path: &str) -> (u16, String) {
-        let address = &self.stack.docker_hosts()[server].address;
-        let asked = self
-            .stack
-            .http
-            .get(format!("http://{address}{path}"))
-            .header("host", &self.host)
-            .timeout(Duration::from_secs(20));
-        match asked.send().await {
-            Ok(answer) => (
-                answer.status().as_u16(),
-                answer.text().await.unwrap_or_default(),
-            ),
-            Err(error) => (0, error.to_string()),
-        }
+        self.stack.page_on(server, &self.host, path).await
     }
 
     /// Which version answers.

@@ -5,22 +5,10 @@ use e2e::app::REGISTRY;
 use e2e::cli::Said;
 use e2e::sources;
 use serde_json::Value;
-use std::time::Duration;
 
 /// The JSON that a command prints.
 fn read(said: &Said) -> Value {
     serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.all()))
-}
-
-/// What the application answers on its host's name.
-async fn page(stack: &Stack, host: &str, path: &str) -> String {
-    let address = &stack.docker_hosts()[0].address;
-    let asked = reqwest::Client::new()
-        .get(format!("http://{address}{path}"))
-        .header("host", host)
-        .timeout(Duration::from_secs(20));
-    let answer = asked.send().await.expect("an answer");
-    answer.text().await.expect("a page")
 }
 
 #[tokio::test]
@@ -67,7 +55,7 @@ async fn a_service_is_made_released_changed_compared_and_gone_back_by_commands()
     let dry = owner.runs(&[&create[..], &["--dry-run"]].concat());
     assert_eq!(dry.code, 3, "{}", dry.all());
     owner.does(&[&create[..], &["--follow"]].concat());
-    assert!(page(&stack, &host, "/").await.contains("version=v1"));
+    assert!(stack.page_on(0, &host, "/").await.1.contains("version=v1"));
     let listed = owner.does(&["environments", "list", "--service", &service]);
     let line = listed.line(&place);
     assert!(
@@ -95,7 +83,7 @@ async fn a_service_is_made_released_changed_compared_and_gone_back_by_commands()
     }
     let value = "/env?name=GREETING";
     assert!(
-        !page(&stack, &host, value).await.contains("hush-hush"),
+        !stack.page_on(0, &host, value).await.1.contains("hush-hush"),
         "not deployed yet"
     );
     owner.does(&["env", "unset", &place, "OTHER"]);
@@ -110,7 +98,7 @@ async fn a_service_is_made_released_changed_compared_and_gone_back_by_commands()
         assert!(dry.out.contains(words), "{words}: {}", dry.out);
     }
     assert!(
-        page(&stack, &host, "/").await.contains("version=v1"),
+        stack.page_on(0, &host, "/").await.1.contains("version=v1"),
         "a dry run"
     );
     let begun = owner.does(&[&deploy[..], &["--json"]].concat());
@@ -125,8 +113,8 @@ async fn a_service_is_made_released_changed_compared_and_gone_back_by_commands()
         logs.all()
     );
     owner.does(&["deployments", "show", &second, "--follow"]);
-    assert!(page(&stack, &host, "/").await.contains("version=v2"));
-    assert!(page(&stack, &host, value).await.contains("hush-hush"));
+    assert!(stack.page_on(0, &host, "/").await.1.contains("version=v2"));
+    assert!(stack.page_on(0, &host, value).await.1.contains("hush-hush"));
 
     let diff = owner.does(&["deployments", "diff", &first, &second]);
     assert!(
@@ -137,7 +125,7 @@ async fn a_service_is_made_released_changed_compared_and_gone_back_by_commands()
     assert!(diff.line("value GREETING").contains("set"), "{}", diff.out);
     assert!(!diff.all().contains("hush"), "{}", diff.all());
     owner.does(&["rollback", &place, "--yes", "--follow"]);
-    assert!(page(&stack, &host, "/").await.contains("version=v1"));
+    assert!(stack.page_on(0, &host, "/").await.1.contains("version=v1"));
     assert!(
         owner
             .does(&["environments", "show", &place])
@@ -203,7 +191,7 @@ async fn a_service_changes_where_it_comes_from_and_what_cannot_be_is_told_at_the
         "1",
         "--follow",
     ]);
-    assert!(page(&stack, &host, "/").await.contains("version=v1"));
+    assert!(stack.page_on(0, &host, "/").await.1.contains("version=v1"));
     std::fs::write(compose, file.replace("app:v1", "app:none")).expect("written");
     let failed = owner.runs(&["deploy", &place, "--compose", compose, "--follow"]);
     assert_eq!(failed.code, 1, "{}", failed.all());
@@ -251,7 +239,7 @@ async fn a_service_changes_where_it_comes_from_and_what_cannot_be_is_told_at_the
     let from = format!("built from {url} main");
     assert!(dry.line("image of app").contains(&from), "{}", dry.out);
     owner.does(&["deploy", &place, "--follow"]);
-    assert!(page(&stack, &host, "/").await.contains("version=git"));
+    assert!(stack.page_on(0, &host, "/").await.1.contains("version=git"));
     let failed = owner.runs(&["deploy", &place, "--branch", "mian", "--follow"]);
     assert_eq!(failed.code, 1, "{}", failed.all());
     assert!(failed.all().contains("Near it: main"), "{}", failed.all());
@@ -265,5 +253,5 @@ async fn a_service_changes_where_it_comes_from_and_what_cannot_be_is_told_at_the
     );
     let sent = source.path().to_str().expect("text");
     owner.does(&["deploy", &place, "--archive", sent, "--follow"]);
-    assert!(page(&stack, &host, "/").await.contains("version=git"));
+    assert!(stack.page_on(0, &host, "/").await.1.contains("version=git"));
 }
