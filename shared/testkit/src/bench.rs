@@ -66,6 +66,7 @@ impl Bench {
         records::create_records_table(&client, &name)
             .await
             .expect("a table");
+        stop_stream(&name).await;
         let secrets_name = format!("secrets-{name}");
         records::create_secrets_table(&client, &secrets_name)
             .await
@@ -77,21 +78,6 @@ impl Bench {
             targets::service(&bench).await;
         }
         bench
-    }
-
-    /// For many records: nobody reads the table's stream here, and the emulator goes through all of it at each write.
-    pub async fn stop_stream(&self) {
-        let off = StreamSpecification::builder()
-            .stream_enabled(false)
-            .build()
-            .expect("a specification");
-        crate::table::dynamo()
-            .update_table()
-            .table_name(&self.table)
-            .stream_specification(off)
-            .send()
-            .await
-            .expect("a table without a stream");
     }
 
     /// A bench over the table of a running stack, whose own functions do the work; by the machine's clock, uncounted.
@@ -422,6 +408,21 @@ impl Bench {
             }),
         }
     }
+}
+
+/// Nobody reads the table's stream here, and at each write the emulator goes through the streams of all its tables.
+async fn stop_stream(table: &str) {
+    let off = StreamSpecification::builder()
+        .stream_enabled(false)
+        .build()
+        .expect("a specification");
+    crate::table::dynamo()
+        .update_table()
+        .table_name(table)
+        .stream_specification(off)
+        .send()
+        .await
+        .expect("a table without a stream");
 }
 
 async fn cancel(cloud: &Cloud, team: TeamId, id: DeploymentId) {

@@ -27,7 +27,6 @@ pub async fn group(options: Options) -> Result<Group> {
     let calls = options.samples(1000);
     let pipeline = rest::one();
     let mut bench = Bench::new(&pipeline).await;
-    bench.stop_stream().await;
     bench.meta = [("server_id".to_string(), json!(ServerId::from_parts(1, 1)))].into();
     let variables = [
         ("AWS_ENDPOINT_URL", testkit::endpoint()),

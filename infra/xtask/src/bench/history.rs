@@ -67,7 +67,6 @@ async fn page(bench: &Bench) -> Result<std::time::Duration> {
 /// A table whose team has so many deployments: one made as all are, the others copies of its record under other ids.
 async fn filled(size: u64) -> Result<Bench> {
     let bench = Bench::new(&rest::one()).await;
-    bench.stop_stream().await;
     let first = bench.create(json!({})).await;
     bench.run(first, "run").await;
     let client = testkit::dynamo();
