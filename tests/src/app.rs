@@ -238,18 +238,6 @@ impl App {
         ended
     }
 
-    /// Change its service.
-    pub async fn set(&self, change: Value) {
-        let path = format!("/v1/services/{}", self.service);
-        let body = Some(change.to_string());
-        let token = &self.stack.token;
-        let changed = self
-            .stack
-            .send(Method::PATCH, &path, token, &[], body)
-            .await;
-        assert_eq!(changed.status, 200, "{change:#}: {:#}", changed.body);
-    }
-
     /// Its deployments that are live: one, when all is well.
     pub async fn ready(&self) -> Vec<Value> {
         let path = format!(
@@ -263,11 +251,21 @@ impl App {
             .collect()
     }
 
-    /// What was frozen of a deployment of it.
+    /// What was asked, frozen and seen of a deployment of it.
+    pub async fn views(&self, deployment: &Value) -> Value {
+        let path = format!("/v1/deployments/{}/views", id(deployment));
+        self.stack.get(&path).await.body
+    }
+
+    /// What was frozen of it alone.
     pub async fn frozen(&self, deployment: &Value) -> Value {
-        let id = deployment["id"].as_str().expect("an id");
-        let path = format!("/v1/deployments/{id}/views");
-        self.stack.get(&path).await.body["frozen"].clone()
+        self.views(deployment).await["frozen"].take()
+    }
+
+    /// Its environment has these values from now on.
+    pub async fn values(&self, set: Value) {
+        let path = format!("/v1/environments/{}/values", self.environment);
+        self.patched(&path, json!({ "set": set })).await;
     }
 
     /// As it stands.

@@ -8,114 +8,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// A lost server is noticed well before the hour that a job may take: the silence that is waited for, the other
-/// server's next word, and two more tries to reach it.
-const NOTICED_WITHIN: Duration = Duration::from_secs(240);
-
-async fn views(app: &App, id: &Value) -> Value {
-    let id = id.as_str().expect("an id");
-    let path = format!("/v1/deployments/{id}/views");
-    app.stack.get(&path).await.body
-}
-
-async fn values(app: &App, set: Value) {
-    let path = format!("/v1/environments/{}/values", app.environment);
-    let body = Some(json!({ "set": set }).to_string());
-    let sent = app
-        .stack
-        .send(Method::PATCH, &path, &app.stack.token, &[], body);
-    let answer = sent.await;
-    assert_eq!(answer.status, 200, "{:#}", answer.body);
-}
-
 fn outputs<'a>(deployment: &'a Value, name: &str) -> Vec<&'a str> {
     let rows = step(deployment, name)["servers"].as_array();
     let rows = rows.into_iter().flatten();
     rows.filter_map(|row| row["output"].as_str()).collect()
-}
-
-#[tokio::test]
-async fn an_image_is_promoted_by_its_digest_with_the_other_environments_values_and_routes_and_pushes_resume()
- {
-    let app = App::running("promoted").await;
-    let images = [
-        app.stack.app_image("v2", &[]),
-        app.stack.app_image("v3", &[]),
-    ];
-    let other = app.beside("second", 1, true).await;
-    settled(&app.stack.ended(&other.first).await, "completed").expect("its first release");
-    other.released(&images[0]).await;
-    let back = other.ended("/rollback", json!({})).await;
-    settled(&back, "completed").expect("rolled back");
-    assert_eq!(other.seen().await["auto_deploys_paused_by"], back["id"]);
-    values(&other, json!({"VERSION": "its-own"})).await;
-
-    let runs = app.released(&images[1]).await;
-    let promoted = other
-        .ended("/promote", json!({"from": app.environment}))
-        .await;
-    settled(&promoted, "completed").expect("promoted");
-    for name in ["save_images", "load_images"] {
-        assert_eq!(step(&promoted, name)["status"], "skipped", "{promoted:#}");
-    }
-    let (from, to) = (
-        views(&app, &runs["id"]).await,
-        views(&other, &promoted["id"]).await,
-    );
-    assert_eq!(from["frozen"]["images"], to["frozen"]["images"]);
-    let (status, page) = other.page_on(1, "/").await;
-    assert!(
-        status == 200 && page.contains("version=its-own"),
-        "{status} {page}"
-    );
-    assert_eq!(app.version().await, "200 version=v3");
-    assert_eq!(other.seen().await["auto_deploys_paused_by"], Value::Null);
-}
-
-#[tokio::test]
-async fn what_was_built_is_promoted_as_it_is_and_not_built_again() {
-    let stack = Stack::from_env();
-    let repository = format!("promoted-{:x}", std::process::id());
-    let folder = e2e::sources::folder("git1", "");
-    let commit = stack.lab.commit(&repository, "main", folder.path());
-    let commit = commit.expect("a commit");
-    let url = format!("http://git.test/pub/{repository}.git");
-    let app = App::new("carried", json!({"kind": "repository", "url": url}), 1).await;
-    let ended = app.stack.ended(&app.first).await;
-    settled(&ended, "completed").expect("built");
-    // What is newer in the repository is not what runs.
-    let newer = e2e::sources::folder("git2", "");
-    let newer = stack.lab.commit(&repository, "main", newer.path());
-    newer.expect("a commit");
-    let other = app.beside("second", 1, false).await;
-    let promoted = other
-        .ended("/promote", json!({"from": app.environment}))
-        .await;
-    settled(&promoted, "completed").expect("promoted");
-    for name in ["save_images", "load_images"] {
-        assert_eq!(step(&promoted, name)["status"], "completed", "{promoted:#}");
-    }
-    let names: Vec<&Value> = promoted["steps"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|step| &step["name"])
-        .collect();
-    assert!(
-        !names.contains(&&json!("build_image")) && !names.contains(&&json!("fetch_source")),
-        "{names:?}"
-    );
-    let (from, to) = (
-        views(&app, &ended["id"]).await,
-        views(&other, &promoted["id"]).await,
-    );
-    assert_eq!(to["frozen"]["commit"], commit.as_str());
-    assert_eq!(from["frozen"]["images"], to["frozen"]["images"]);
-    let (status, page) = other.page_on(1, "/").await;
-    assert!(
-        status == 200 && page.contains("version=git1"),
-        "{status} {page}"
-    );
 }
 
 #[tokio::test]
@@ -133,10 +29,7 @@ async fn a_failed_release_is_repeated_as_it_was_resolved_though_its_tag_leads_el
     assert_eq!(again.status, 201, "{:#}", again.body);
     let again = app.stack.ended(&app.id_of(&again.body["deployment"])).await;
     settled(&again, "failed").expect("what it had resolved is not ready now either");
-    let (first, second) = (
-        views(&app, &failed["id"]).await,
-        views(&app, &again["id"]).await,
-    );
+    let (first, second) = (app.views(&failed).await, app.views(&again).await);
     assert_eq!(first["frozen"]["images"], second["frozen"]["images"]);
     assert_eq!(app.version().await, "200 version=v1");
 }
@@ -192,7 +85,7 @@ async fn a_stopped_environment_says_so_and_keeps_its_volumes_and_what_is_lost_by
         );
         let looked = app.ended("/observe", json!({})).await;
         settled(&looked, "completed").expect("observed");
-        let view = views(&app, &released["id"]).await;
+        let view = app.views(&released).await;
         let observed = &view["observed"][0];
         assert!(
             observed["observed"]["drift"].to_string().contains(drift),
@@ -205,7 +98,7 @@ async fn a_stopped_environment_says_so_and_keeps_its_volumes_and_what_is_lost_by
         let done = app.ended("/restart", json!({})).await;
         settled(&done, "completed").expect("restarted");
         assert_eq!(app.version().await, "200 version=v2", "{by_hand}");
-        let view = views(&app, &released["id"]).await;
+        let view = app.views(&released).await;
         assert_eq!(
             view["observed"][0]["observed"]["drift"],
             json!([]),
@@ -325,7 +218,7 @@ async fn images_that_no_kept_release_needs_go_and_a_rollback_to_what_is_gone_is_
         "{third:#}"
     );
     let there = async |deployment: &Value| {
-        let view = views(&app, &deployment["id"]).await;
+        let view = app.views(&deployment).await;
         let image = view["frozen"]["images"]["app"].as_str().expect("an image");
         let look = format!("docker image inspect {image} >/dev/null 2>&1 && echo yes || echo no");
         (image.to_string(), app.on_server(0, &look).trim() == "yes")
@@ -348,114 +241,6 @@ async fn images_that_no_kept_release_needs_go_and_a_rollback_to_what_is_gone_is_
     assert_eq!(back["error"]["code"], "images_missing", "{back:#}");
     assert_eq!(app.version().await, "200 version=p3");
     assert_eq!(app.seen().await["current"], third["id"]);
-}
-
-/// A server without its network, for as long as it lives.
-struct Unplugged<'a> {
-    stack: &'a Stack,
-    server: String,
-}
-
-impl<'a> Unplugged<'a> {
-    fn new(stack: &'a Stack, server: usize) -> Self {
-        let server = stack.docker_hosts()[server].name.clone();
-        stack.lab.fault(&["unplug", &server]).expect("unplugged");
-        Self { stack, server }
-    }
-}
-
-impl Drop for Unplugged<'_> {
-    fn drop(&mut self) {
-        let _plugged_already = self.stack.lab.fault(&["plug", &self.server]);
-    }
-}
-
-#[tokio::test]
-async fn a_server_that_is_away_is_left_out_by_a_quorum_of_one_and_fails_the_release_without() {
-    let stack = Stack::from_env();
-    let images = ["v1", "v2"].map(|version| stack.app_image(version, &[]));
-    let source = json!({"kind": "image", "image": images[0]});
-    let app = App::with("away", source, 2, json!({}), json!({"quorum": 1})).await;
-    settled(&app.stack.ended(&app.first).await, "completed").expect("on both");
-    let begun = Instant::now();
-    {
-        let _away = Unplugged::new(&app.stack, 1);
-        let released = app.released(&images[1]).await;
-        println!("without a server: {:?}", begun.elapsed());
-        let rows = step(&released, "prepare_release")["servers"].clone();
-        assert_eq!(rows[1]["error"]["code"], "server_unreachable", "{rows:#}");
-        let after = step(&released, "start_containers")["servers"].clone();
-        assert_eq!(after[1]["status"], "skipped", "{after:#}");
-        assert_eq!(app.version().await, "200 version=v2");
-
-        app.changed(json!({"quorum": null})).await;
-        let failed = app
-            .ended("/deployments", json!({"images": {"app": images[0]}}))
-            .await;
-        settled(&failed, "failed").expect("all are wanted, and what was begun is taken back");
-        assert_eq!(failed["error"]["code"], "server_unreachable", "{failed:#}");
-        assert_eq!(app.version().await, "200 version=v2");
-    }
-    app.released(&images[1]).await;
-    for server in 0..2 {
-        let (status, page) = app.page_on(server, "/").await;
-        assert!(
-            status == 200 && page.contains("version=v2"),
-            "{server}: {status} {page}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_server_that_is_lost_at_work_is_noticed_while_the_other_one_works_on() {
-    let stack = Stack::from_env();
-    let image = stack.app_image("v1", &[]);
-    let slow = stack.app_image("slow", &[("HEALTHY", "0")]);
-    let source = json!({"kind": "image", "image": image});
-    let gates = json!({"gates": {"app": {"http": {"path": "/health"}, "within_seconds": 600}}});
-    let app = App::with("lost", source, 2, gates, json!({"quorum": 1})).await;
-    settled(&app.stack.ended(&app.first).await, "completed").expect("on both");
-    let id = app
-        .begun("/deployments", json!({"images": {"app": slow}}))
-        .await;
-    app.stack.step_is(&id, "await_health", "running").await;
-    // Its agents have it in hand, and are not only asked.
-    for server in 0..2 {
-        app.on_server(
-            server,
-            &format!("for _ in $(seq 100); do pgrep -f ' job [/].*/{id}.await_health$' && exit; sleep 0.1; done; exit 1"),
-        );
-    }
-    let begun = Instant::now();
-    {
-        let _away = Unplugged::new(&app.stack, 1);
-        let noticed = tokio::time::timeout(NOTICED_WITHIN, async {
-            loop {
-                let deployment = app.stack.deployment(&id).await;
-                let row = step(&deployment, "await_health")["servers"][1].clone();
-                if row["status"] == "failed" {
-                    return row;
-                }
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        });
-        let row = noticed.await.expect("it is noticed");
-        println!("noticed after {:?}", begun.elapsed());
-        assert_eq!(row["error"]["code"], "agent_lost", "{row:#}");
-    }
-    let cancelled = app
-        .stack
-        .post(&format!("/v1/deployments/{id}/cancel"), json!({}))
-        .await;
-    assert_eq!(cancelled.status, 200, "{:#}", cancelled.body);
-    settled(&app.stack.ended(&id).await, "cancelled").expect("taken back on both");
-    for server in 0..2 {
-        let (status, page) = app.page_on(server, "/").await;
-        assert!(
-            status == 200 && page.contains("version=v1"),
-            "{server}: {status} {page}"
-        );
-    }
 }
 
 #[tokio::test]

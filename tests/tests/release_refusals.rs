@@ -121,7 +121,10 @@ async fn a_source_that_cannot_be_had_or_built_is_told_and_what_runs_stays() {
             ),
         )
         .await;
-    unmoved.app.set(json!({"source": of(&url)})).await;
+    unmoved
+        .app
+        .service_changed(json!({"source": of(&url)}))
+        .await;
     let busybox = format!("{REGISTRY}/busybox:1");
     stack.hub(&format!("push-busybox {busybox}"));
     let committed = |dockerfile: &str| {
@@ -206,7 +209,10 @@ async fn an_image_that_cannot_be_had_or_started_is_told_and_what_runs_stays() {
         .await;
     let login =
         json!({"registry": PRIVATE_REGISTRY, "username": REGISTRY_USER, "password": "wr0ng"});
-    unmoved.app.set(json!({"registries": [login]})).await;
+    unmoved
+        .app
+        .service_changed(json!({"registries": [login]}))
+        .await;
     unmoved
         .fails(
             "a wrong login",

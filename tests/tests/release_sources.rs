@@ -188,8 +188,10 @@ async fn what_is_private_is_opened_by_its_login_its_token_or_its_key_which_no_an
         ("key3", format!("git@git.test:{name}.git"), by_key),
     ] {
         let commit = commit(version);
-        app.set(json!({"source": {"kind": "repository", "url": url, "access": access}}))
-            .await;
+        app.service_changed(
+            json!({"source": {"kind": "repository", "url": url, "access": access}}),
+        )
+        .await;
         let ended = app.ended("/deployments", json!({})).await;
         settled(&ended, "completed").expect(version);
         assert_eq!(app.version().await, format!("200 version={version}"));

@@ -98,6 +98,8 @@ const FAULTS: &[&str] = &["faults", "job_faults"];
 const RELEASES: &[&str] = &[
     "releases",
     "environments",
+    "promotions",
+    "release_servers",
     "switches",
     "release_sources",
     "release_refusals",
@@ -123,8 +125,10 @@ async fn on_two_stacks(name: &str, beside: &str) -> Result<()> {
     say("the launcher's corrections");
     ministack::test()?;
     say("the records on the local stack");
-    run(cargo(&["test", "--test", "suite", "--test", "held"])
-        .env("TRIPHAMMER_DYNAMODB_ENDPOINT", &stack.up.endpoint))?;
+    run(cargo(&[
+        "test", "--test", "suite", "--test", "held", "--test", "jobs",
+    ])
+    .env("TRIPHAMMER_DYNAMODB_ENDPOINT", &stack.up.endpoint))?;
     let faults = Place::ready(beside).await?;
     Lab::up(&docker(name), 0, 2)?;
     let app = build::sample_app()?;

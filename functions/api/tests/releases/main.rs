@@ -145,6 +145,52 @@ async fn a_deploy_by_hand_lets_pushes_deploy_again() {
     assert_eq!(shown["auto_deploys_paused_by"], Value::Null);
 }
 
+/// A push of this commit to the main branch, as its webhook would have it deployed.
+async fn pushed(api: &Api, environment: &str, commit: &str) -> DeploymentId {
+    let env = environment.parse().expect("an id");
+    let pipeline = pipelines::find("release").expect("a pipeline");
+    let found = find(&api.cloud, api.team, env).await.expect("found");
+    let wanted = Wanted {
+        commit: Some(commit.to_string()),
+        ..Wanted::default()
+    };
+    let input = found.release(wanted, Trigger::Webhook).expect("an input");
+    let actor = domain::Actor {
+        kind: ActorKind::System,
+        id: "push".into(),
+        name: "push".into(),
+        role: "system".into(),
+    };
+    let slot = Some("main".to_string());
+    let asked = found
+        .asked(&input, actor.clone(), Trigger::Webhook, slot)
+        .expect("asked");
+    let input = asked.input.clone();
+    let (deployment, steps) = draft::deployment(&api.cloud, &pipeline, asked).expect("a draft");
+    let id = deployment.id;
+    let audit = records::AuditEntry {
+        id: id.to_string(),
+        at: deployment.created_at,
+        actor,
+        from: String::new(),
+        action: "environment.deploy".into(),
+        target: environment.to_string(),
+        detail: String::new(),
+    };
+    let new = NewDeployment {
+        deployment,
+        input,
+        steps,
+        target: None,
+        claims: Vec::new(),
+        idempotency: None,
+        audit,
+    };
+    let made = api.cloud.records.deployment_create(new).await;
+    made.expect("created");
+    id
+}
+
 #[tokio::test]
 async fn a_push_waits_in_the_slot_of_its_branch_and_a_newer_one_takes_its_place() {
     let api = Api::new().await;
@@ -157,53 +203,11 @@ async fn a_push_waits_in_the_slot_of_its_branch_and_a_newer_one_takes_its_place(
             json!({}),
         )
         .await;
-    let env = environment.parse().expect("an id");
-    let pipeline = pipelines::find("release").expect("a pipeline");
     let mut waiting = Vec::new();
     for commit in ["a", "b"] {
-        let found = find(&api.cloud, api.team, env).await.expect("found");
-        let wanted = Wanted {
-            commit: Some(commit.repeat(40)),
-            ..Wanted::default()
-        };
-        let input = found.release(wanted, Trigger::Webhook).expect("an input");
-        let actor = domain::Actor {
-            kind: ActorKind::System,
-            id: "push".into(),
-            name: "push".into(),
-            role: "system".into(),
-        };
-        let slot = Some("main".to_string());
-        let asked = found
-            .asked(&input, actor.clone(), Trigger::Webhook, slot)
-            .expect("asked");
-        let input = asked.input.clone();
-        let (deployment, steps) = draft::deployment(&api.cloud, &pipeline, asked).expect("a draft");
-        let audit = records::AuditEntry {
-            id: deployment.id.to_string(),
-            at: deployment.created_at,
-            actor,
-            from: String::new(),
-            action: "environment.deploy".into(),
-            target: environment.clone(),
-            detail: String::new(),
-        };
-        waiting.push(deployment.id);
-        let new = NewDeployment {
-            deployment,
-            input,
-            steps,
-            target: None,
-            claims: Vec::new(),
-            idempotency: None,
-            audit,
-        };
-        api.cloud
-            .records
-            .deployment_create(new)
-            .await
-            .expect("held");
+        waiting.push(pushed(&api, &environment, &commit.repeat(40)).await);
     }
+    let env = environment.parse().expect("an id");
     let lock = api
         .cloud
         .records
@@ -221,6 +225,41 @@ async fn a_push_waits_in_the_slot_of_its_branch_and_a_newer_one_takes_its_place(
     api.completed(id(&holder["deployment"]["id"])).await;
     let turn = api.get(&format!("/deployments/{}", waiting[1])).await;
     assert_eq!(turn["dispatch"], "ready");
+}
+
+#[tokio::test]
+async fn a_push_whose_turn_comes_while_pushes_are_paused_is_skipped_and_a_person_finds_the_target_free()
+ {
+    let api = Api::new().await;
+    let source = json!({"kind": "repository", "url": "https://git.example.com/app.git"});
+    let service = api.service("web", source).await;
+    let environment = api.environment(&service, "production").await;
+    for _ in 0..2 {
+        api.deployed(&environment, json!({})).await;
+    }
+    let made = api
+        .made(&format!("/environments/{environment}/rollback"), json!({}))
+        .await;
+    let back = id(&made["deployment"]["id"]);
+    let push = pushed(&api, &environment, &"a".repeat(40)).await;
+    let path = format!("/deployments/{push}");
+    assert_eq!(api.get(&path).await["dispatch"], "held");
+    api.completed(back).await;
+
+    let skipped = api.get(&path).await;
+    assert_eq!(skipped["standing"], "skipped", "{skipped:#}");
+    assert_eq!(
+        (&skipped["error"]["code"], &skipped["error"]["message"]),
+        (
+            &json!("auto_deploys_paused"),
+            &json!(format!(
+                "Skipped: deploys by pushes are paused since the rollback {back}"
+            ))
+        )
+    );
+    let shown = api.get(&format!("/environments/{environment}")).await;
+    assert_eq!(shown["current"], json!(back));
+    api.deployed(&environment, json!({})).await;
 }
 
 #[tokio::test]

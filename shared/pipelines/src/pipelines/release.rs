@@ -36,16 +36,19 @@ fn on_environment(name: &'static str, title: &'static str) -> Pipeline {
         .starts_with(&["environment_id"])
 }
 
+/// The release judged and kept on each server, which goes when it does not come to an end.
+fn prepared() -> Step {
+    release::PREPARE
+        .undo(release::DISCARD)
+        .phase(Phase::Starting)
+        .on_each_server()
+}
+
 /// See the module.
 pub fn release() -> Pipeline {
     let pipeline = on_environment("release", "Release")
         .then(OnCommit::MakeCurrent)
-        .step(
-            release::PREPARE
-                .undo(release::DISCARD)
-                .phase(Phase::Starting)
-                .on_each_server(),
-        )
+        .step(prepared())
         .step(
             release::FETCH_SOURCE
                 .keeps("a checkout goes with what is kept of its release")
@@ -80,12 +83,7 @@ pub fn rollback() -> Pipeline {
                 .phase(Phase::Starting)
                 .on_each_server(),
         )
-        .step(
-            release::PREPARE
-                .undo(release::DISCARD)
-                .phase(Phase::Starting)
-                .on_each_server(),
-        );
+        .step(prepared());
     switched(pipeline)
 }
 
@@ -96,12 +94,7 @@ pub fn promote() -> Pipeline {
         .writes(Environment)
         .starts_with(&["environment_id", "server_id"])
         .then(OnCommit::MakeCurrent)
-        .step(
-            release::PREPARE
-                .undo(release::DISCARD)
-                .phase(Phase::Starting)
-                .on_each_server(),
-        )
+        .step(prepared())
         .step(
             release::SAVE_IMAGES
                 .keeps("what is in the store expires")

@@ -1,0 +1,118 @@
+//! Releases to several servers, one of which is away or is lost at work.
+
+use e2e::app::App;
+use e2e::{Stack, settled, step};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// A lost server is noticed well before the hour that a job may take: the silence that is waited for, the other
+/// server's next word, and two more tries to reach it.
+const NOTICED_WITHIN: Duration = Duration::from_secs(240);
+
+/// A server without its network, for as long as it lives.
+struct Unplugged<'a> {
+    stack: &'a Stack,
+    server: String,
+}
+
+impl<'a> Unplugged<'a> {
+    fn new(stack: &'a Stack, server: usize) -> Self {
+        let server = stack.docker_hosts()[server].name.clone();
+        stack.lab.fault(&["unplug", &server]).expect("unplugged");
+        Self { stack, server }
+    }
+}
+
+impl Drop for Unplugged<'_> {
+    fn drop(&mut self) {
+        let _plugged_already = self.stack.lab.fault(&["plug", &self.server]);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_left_out_by_a_quorum_of_one_and_fails_the_release_without() {
+    let stack = Stack::from_env();
+    let images = ["v1", "v2"].map(|version| stack.app_image(version, &[]));
+    let source = json!({"kind": "image", "image": images[0]});
+    let app = App::with("away", source, 2, json!({}), json!({"quorum": 1})).await;
+    settled(&app.stack.ended(&app.first).await, "completed").expect("on both");
+    let begun = Instant::now();
+    {
+        let _away = Unplugged::new(&app.stack, 1);
+        let released = app.released(&images[1]).await;
+        println!("without a server: {:?}", begun.elapsed());
+        let rows = step(&released, "prepare_release")["servers"].clone();
+        assert_eq!(rows[1]["error"]["code"], "server_unreachable", "{rows:#}");
+        let after = step(&released, "start_containers")["servers"].clone();
+        assert_eq!(after[1]["status"], "skipped", "{after:#}");
+        assert_eq!(app.version().await, "200 version=v2");
+
+        app.changed(json!({"quorum": null})).await;
+        let failed = app
+            .ended("/deployments", json!({"images": {"app": images[0]}}))
+            .await;
+        settled(&failed, "failed").expect("all are wanted, and what was begun is taken back");
+        assert_eq!(failed["error"]["code"], "server_unreachable", "{failed:#}");
+        assert_eq!(app.version().await, "200 version=v2");
+    }
+    app.released(&images[1]).await;
+    for server in 0..2 {
+        let (status, page) = app.page_on(server, "/").await;
+        assert!(
+            status == 200 && page.contains("version=v2"),
+            "{server}: {status} {page}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_lost_at_work_is_noticed_while_the_other_one_works_on() {
+    let stack = Stack::from_env();
+    let image = stack.app_image("v1", &[]);
+    let slow = stack.app_image("slow", &[("HEALTHY", "0")]);
+    let source = json!({"kind": "image", "image": image});
+    let gates = json!({"gates": {"app": {"http": {"path": "/health"}, "within_seconds": 600}}});
+    let app = App::with("lost", source, 2, gates, json!({"quorum": 1})).await;
+    settled(&app.stack.ended(&app.first).await, "completed").expect("on both");
+    let id = app
+        .begun("/deployments", json!({"images": {"app": slow}}))
+        .await;
+    app.stack.step_is(&id, "await_health", "running").await;
+    // Its agents have it in hand, and are not only asked.
+    for server in 0..2 {
+        app.on_server(
+            server,
+            &format!("for _ in $(seq 100); do pgrep -f ' job [/].*/{id}.await_health$' && exit; sleep 0.1; done; exit 1"),
+        );
+    }
+    let begun = Instant::now();
+    {
+        let _away = Unplugged::new(&app.stack, 1);
+        let noticed = tokio::time::timeout(NOTICED_WITHIN, async {
+            loop {
+                let deployment = app.stack.deployment(&id).await;
+                let row = step(&deployment, "await_health")["servers"][1].clone();
+                if row["status"] == "failed" {
+                    return row;
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        });
+        let row = noticed.await.expect("it is noticed");
+        println!("noticed after {:?}", begun.elapsed());
+        assert_eq!(row["error"]["code"], "agent_lost", "{row:#}");
+    }
+    let cancelled = app
+        .stack
+        .post(&format!("/v1/deployments/{id}/cancel"), json!({}))
+        .await;
+    assert_eq!(cancelled.status, 200, "{:#}", cancelled.body);
+    settled(&app.stack.ended(&id).await, "cancelled").expect("taken back on both");
+    for server in 0..2 {
+        let (status, page) = app.page_on(server, "/").await;
+        assert!(
+            status == 200 && page.contains("version=v1"),
+            "{server}: {status} {page}"
+        );
+    }
+}
