@@ -2,6 +2,7 @@
 
 use e2e::app::App;
 use e2e::{Stack, settled, step};
+use reqwest::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -115,4 +116,47 @@ async fn a_server_that_is_lost_at_work_is_noticed_while_the_other_one_works_on()
             "{server}: {status} {page}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_keeps_an_environment_from_its_deletion_until_it_is_forced() {
+    let stack = Stack::from_env();
+    let image = stack.app_image("v1", &[]);
+    let source = json!({"kind": "image", "image": image});
+    let app = App::with("forced", source, 2, json!({}), json!({})).await;
+    settled(&app.stack.ended(&app.first).await, "completed").expect("on both");
+    let host_name = app.host_name().await;
+    let at = format!("/v1/environments/{}", app.environment);
+    let deleted = async |path: &str| {
+        let token = &app.stack.token;
+        let sent = app.stack.send(Method::DELETE, path, token, &[], None);
+        let begun = sent.await;
+        assert_eq!(begun.status, 202, "{:#}", begun.body);
+        app.stack.ended(&app.id_of(&begun.body["deployment"])).await
+    };
+    {
+        let _away = Unplugged::new(&app.stack, 1);
+        let failed = deleted(&at).await;
+        settled(&failed, "failed").expect("a server is missing");
+        assert_eq!(failed["error"]["code"], "server_unreachable", "{failed:#}");
+        assert_eq!(
+            app.stack.get(&at).await.status,
+            200,
+            "it can be tried again"
+        );
+
+        let forced = deleted(&format!("{at}?force=true")).await;
+        settled(&forced, "completed").expect("without that server");
+        let rows = &step(&forced, "clear_servers")["servers"];
+        assert_eq!(rows[1]["error"]["code"], "server_unreachable", "{rows:#}");
+        assert_eq!(app.stack.get(&at).await.status, 404);
+        assert_eq!(app.containers(0), "");
+    }
+    assert_ne!(app.containers(1), "", "it keeps what it has");
+    app.on_server(
+        1,
+        &format!(
+            "docker ps -aq --filter label=triphammer.environment={host_name} | xargs docker rm -f"
+        ),
+    );
 }

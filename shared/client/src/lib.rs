@@ -13,6 +13,7 @@ mod routes;
 
 pub use error::Error;
 pub use live::{Channel, Rhythm, Update, Watch};
+pub use projects::Deletion;
 pub use releases::Act;
 pub use routes::DeploymentsAsked;
 

@@ -12,6 +12,15 @@ use contract::{
 };
 use domain::{EnvironmentId, ProjectId, ServiceId};
 
+/// How an environment is deleted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Deletion<'a> {
+    /// Its volumes go too: its name, said again.
+    pub with_volumes: Option<&'a str>,
+    /// Servers that do not do it keep what they have of it.
+    pub force: bool,
+}
+
 impl Client {
     /// Create a project.
     pub async fn project_create(&self, new: &ProjectCreate) -> Result<ProjectView, Error> {
@@ -107,28 +116,28 @@ impl Client {
         let call = self.patch(&["v1", "environments", &id.to_string()]);
         self.send(call.body(change)?.telling()).await
     }
-    /// Delete an environment: at once, or with the deployment that takes it from its servers. Its volumes go too when its
-    /// name is given again.
+    /// Delete an environment: at once, or with the deployment that takes it from its servers.
     pub async fn environment_delete(
         &self,
         id: EnvironmentId,
-        with_volumes: Option<&str>,
+        how: Deletion<'_>,
     ) -> Result<Option<DeploymentCreated>, Error> {
-        self.send(self.deleting(id, with_volumes)).await
+        self.send(self.deleting(id, how)).await
     }
     /// What that would do to one that was live.
     pub async fn environment_delete_plan(
         &self,
         id: EnvironmentId,
-        with_volumes: Option<&str>,
+        how: Deletion<'_>,
     ) -> Result<Plan, Error> {
-        let call = self.deleting(id, with_volumes);
+        let call = self.deleting(id, how);
         self.send(call.query("dry_run", YES)).await
     }
-    fn deleting(&self, id: EnvironmentId, with_volumes: Option<&str>) -> Call {
+    fn deleting(&self, id: EnvironmentId, how: Deletion<'_>) -> Call {
         let call = self.delete(&["v1", "environments", &id.to_string()]);
-        call.query("delete_volumes", with_volumes.and(YES))
-            .query("confirm", with_volumes)
+        call.query("delete_volumes", how.with_volumes.and(YES))
+            .query("confirm", how.with_volumes)
+            .query("force", how.force.then_some(true))
     }
     /// Let pushes deploy by themselves again.
     pub async fn environment_resume(&self, id: EnvironmentId) -> Result<EnvironmentView, Error> {

@@ -194,6 +194,6 @@ pub struct OnEnvironment {
     pub host_name: String,
     /// Where its containers run.
     pub servers: Vec<ReleaseServer>,
-    /// All of them: what is stopped by halves is not stopped.
+    /// All of them: what is stopped by halves is not stopped. None, when it goes on without those that do not answer.
     pub quorum: usize,
 }

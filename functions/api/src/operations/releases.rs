@@ -70,11 +70,12 @@ pub fn on_environment(found: &Found, name: &str, runs: &Earlier) -> Result<Opera
     on(found, name, input, found.on_target(None))
 }
 
-/// The end of an environment, on every server that one of its kept releases was on.
+/// The end of an environment, on every server that one of its kept releases was on; by force, on those that do it.
 pub fn removal(
     found: &Found,
     releases: &[Earlier],
     delete_volumes: bool,
+    force: bool,
 ) -> Result<Operation, ApiError> {
     let mut servers: Vec<ReleaseServer> = Vec::new();
     for server in releases.iter().flat_map(|one| &one.input.servers) {
@@ -82,8 +83,12 @@ pub fn removal(
             servers.push(server.clone());
         }
     }
+    let mut on_all = on_servers(found, servers);
+    if force {
+        on_all.quorum = 0;
+    }
     let input = frozen(&RemoveEnvironment {
-        on: on_servers(found, servers),
+        on: on_all,
         delete_volumes,
     })?;
     on(found, "remove_environment", input, found.on_target(None))

@@ -394,6 +394,9 @@ struct Deleted {
     /// Its named volumes go too, with all that is in them.
     #[serde(default)]
     delete_volumes: bool,
+    /// Servers that do not do it keep what they have of it, and do not keep it from being deleted.
+    #[serde(default)]
+    force: bool,
     /// The environment's name, which says that its volumes are meant.
     confirm: Option<String>,
 }
@@ -428,7 +431,7 @@ async fn environment_delete(
             idempotency: None,
             action: "environment.delete",
         };
-        return removed(asking, id, asked.delete_volumes).await;
+        return removed(asking, id, &asked).await;
     }
     if asked.dry_run {
         return Err(ApiError::unprocessable(
@@ -447,7 +450,7 @@ async fn environment_delete(
 async fn removed(
     asking: Asking<'_>,
     id: EnvironmentId,
-    delete_volumes: bool,
+    asked: &Deleted,
 ) -> Result<Response, ApiError> {
     let (cloud, team) = (asking.cloud, asking.caller.team);
     let found = find(cloud, team, id).await?;
@@ -455,7 +458,7 @@ async fn removed(
     for release in &found.environment.kept {
         kept.push(Earlier::read(cloud, team, *release).await?);
     }
-    let operation = releases::removal(&found, &kept, delete_volumes)?;
+    let operation = releases::removal(&found, &kept, asked.delete_volumes, asked.force)?;
     asking.begin_as(StatusCode::ACCEPTED, operation, None).await
 }
 

@@ -313,9 +313,15 @@ async fn an_environment_that_was_live_is_taken_from_its_servers_and_its_names_ar
     api.failed(removal).await;
     let shown = api.get(&at).await;
     assert_eq!(shown["status"], "active", "what failed is repeated");
-    let (status, begun) = api.delete(&at).await;
+    let (status, begun) = api.delete(&format!("{at}?force=true")).await;
     assert_eq!(status, 202, "{begun:#}");
-    api.completed(id(&begun["deployment"]["id"])).await;
+    let forced = id(&begun["deployment"]["id"]);
+    assert_eq!(
+        (&input["quorum"], &api.input(forced).await["quorum"]),
+        (&json!(2), &json!(0)),
+        "by force it goes on without the servers that do not do it"
+    );
+    api.completed(forced).await;
 
     assert_eq!(api.delete(&at).await.0, 404);
     let history = api

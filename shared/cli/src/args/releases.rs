@@ -183,6 +183,9 @@ pub enum Environments {
         /// Its volumes go too, with all that is in them: say the environment's name again
         #[arg(long, value_name = "NAME")]
         delete_volumes: Option<String>,
+        /// Delete it even if a server does not do it: that one keeps what it has of it
+        #[arg(long)]
+        force: bool,
     },
     /// Look at what of it runs
     Observe {

@@ -9,7 +9,7 @@ use crate::invocation::Invocation;
 use crate::output::plain;
 use crate::table::{Cell, Table};
 use crate::{plan, resolve};
-use client::Act;
+use client::{Act, Deletion};
 use contract::EnvironmentView;
 use domain::ServerId;
 use domain::release::{DRAIN_SECONDS, KEPT_RELEASES};
@@ -28,7 +28,14 @@ pub async fn perform(invocation: &Invocation, command: Environments) -> Result<E
         Environments::Delete {
             environment,
             delete_volumes,
-        } => delete(invocation, &environment, delete_volumes.as_deref()).await,
+            force,
+        } => {
+            let how = Deletion {
+                with_volumes: delete_volumes.as_deref(),
+                force,
+            };
+            delete(invocation, &environment, how).await
+        }
         Environments::Observe { environment } => act(invocation, &environment, Act::Observe).await,
         Environments::Stop { environment } => act(invocation, &environment, Act::Stop).await,
         Environments::Start { environment } => act(invocation, &environment, Act::Start).await,
@@ -199,28 +206,26 @@ async fn list(invocation: &Invocation, service: Option<&str>) -> Result<Ending, 
 async fn delete(
     invocation: &Invocation,
     environment: &str,
-    with_volumes: Option<&str>,
+    how: Deletion<'_>,
 ) -> Result<Ending, Fault> {
     let client = &invocation.client;
     let found = resolve::environment(client, environment).await?;
     let named = format!("the environment {}", plain(&found.path));
-    if with_volumes.is_some_and(|name| name != found.name) {
+    if how.with_volumes.is_some_and(|name| name != found.name) {
         return Err(Fault::said(format!(
             "its volumes are not deleted: to mean it, write --delete-volumes {}",
             plain(&found.name)
         )));
     }
     if invocation.dry_run && found.current.is_some() {
-        let would = client
-            .environment_delete_plan(found.id, with_volumes)
-            .await?;
+        let would = client.environment_delete_plan(found.id, how).await?;
         return plan::show(invocation, &would);
     }
     if invocation.dry_run {
         let words = format!("delete {named}");
         return plan::say(invocation, "delete_environment", &found, &words);
     }
-    let goes = match (found.current, with_volumes) {
+    let goes = match (found.current, how.with_volumes) {
         (None, _) => "and its values",
         (_, None) => "its containers and its values, but not its volumes",
         (_, Some(_)) => "its containers, its values and its volumes with all that is in them",
@@ -228,7 +233,7 @@ async fn delete(
     if !invocation.sure(&format!("Delete {named}, {goes}?")).await? {
         return Err(Fault::said("not deleted"));
     }
-    match client.environment_delete(found.id, with_volumes).await? {
+    match client.environment_delete(found.id, how).await? {
         None => deleted(invocation, json!({ "deleted": found }), &named),
         Some(created) => {
             told(invocation, &created)?;

@@ -100,7 +100,7 @@ fn ended(step: &mut DeploymentStep, server: ServerId, end: &End, now: Time) -> b
     true
 }
 
-/// What they come to together, when so many must be done.
+/// What they come to together, when so many must be done: none, when whoever asked takes what he gets.
 pub fn together(servers: &[StepServer], quorum: usize) -> Together {
     if servers.iter().any(|row| row.status == StepStatus::Running) {
         return Together::Waiting;
@@ -124,19 +124,17 @@ pub fn together(servers: &[StepServer], quorum: usize) -> Together {
     }
     let done = servers
         .iter()
-        .filter(|row| row.status == StepStatus::Completed)
-        .count();
-    if done >= quorum.max(1) {
-        let all = servers.len();
-        let first = servers
-            .iter()
-            .filter(|row| row.status == StepStatus::Completed)
-            .find_map(|row| row.output.clone())
-            .unwrap_or_default();
-        return Together::Done(if all > 1 {
-            format!("{done} of {all} servers: {first}")
-        } else {
-            first
+        .filter(|row| row.status == StepStatus::Completed);
+    let (count, all) = (done.clone().count(), servers.len());
+    if all > 0 && count >= quorum {
+        let first = done.filter_map(|row| row.output.clone()).next();
+        return Together::Done(match (count, first.unwrap_or_default()) {
+            (0, _) => {
+                let why: Vec<_> = failed.map(|(row, why)| named(row, why).message).collect();
+                format!("Left as it is: {}", why.join("; "))
+            }
+            (_, first) if all > 1 => format!("{count} of {all} servers: {first}"),
+            (_, first) => first,
         });
     }
     Together::Failed(failed.clone().next().map_or_else(

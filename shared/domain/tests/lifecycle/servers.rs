@@ -187,6 +187,33 @@ fn no_servers_are_never_enough() {
 }
 
 #[test]
+fn who_wants_none_gets_what_can_be_done_and_is_told_what_is_left() {
+    let name = release().steps[0].name.clone();
+    for (ends, told) in [
+        (
+            [false, false, false],
+            "Left as it is: web1: It does not.; web2: It does not.; web3: It does not.",
+        ),
+        ([false, true, false], "1 of 3 servers: done"),
+    ] {
+        let (mut snapshot, fence) = begins(release(), &name);
+        for (n, well) in (1..).zip(ends) {
+            let end = if well {
+                with("done")
+            } else {
+                failed(ErrorKind::Refused)
+            };
+            snapshot = ended(snapshot, &name, fence, n, 0, &end);
+        }
+        let step = snapshot.step(&name).expect("it");
+        assert_eq!(
+            (step.status, step.output.as_deref()),
+            (StepStatus::Completed, Some(told))
+        );
+    }
+}
+
+#[test]
 fn a_commit_makes_the_release_current_and_its_settling_makes_it_ready() {
     let mut snapshot = release();
     for name in release()
