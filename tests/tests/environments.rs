@@ -214,7 +214,7 @@ async fn images_that_no_kept_release_needs_go_and_a_rollback_to_what_is_gone_is_
     let third = app.released(&images[2]).await;
     let told = outputs(&third, "finish_release");
     assert!(
-        told.iter().any(|line| line.contains("1 images are gone")),
+        told.iter().any(|line| line.contains("1 image are gone")),
         "{third:#}"
     );
     let there = async |deployment: &Value| {

@@ -151,8 +151,12 @@ async fn a_service_is_made_released_changed_compared_and_gone_back_by_commands()
         "{}",
         listed.out
     );
-    let refused = owner.runs(&["environments", "delete", &place, "--yes"]);
-    assert_eq!(refused.code, 1, "{}", refused.all());
+    let asked = owner.runs(&["environments", "delete", &place]);
+    assert_eq!(asked.code, 1, "nobody said yes: {}", asked.all());
+    let deleted = owner.does(&["environments", "delete", &place, "--yes", "--follow"]);
+    assert!(deleted.all().contains("completed"), "{}", deleted.all());
+    let gone = owner.runs(&["environments", "show", &place]);
+    assert_ne!(gone.code, 0, "{}", gone.all());
 }
 
 #[tokio::test]

@@ -160,3 +160,44 @@ async fn a_server_that_is_away_keeps_an_environment_from_its_deletion_until_it_i
         ),
     );
 }
+
+#[tokio::test]
+async fn a_server_that_an_environment_leaves_is_cleared_by_the_next_release_and_keeps_the_volumes()
+{
+    let stack = Stack::from_env();
+    let images = ["v1", "v2"].map(|version| stack.app_image(version, &[]));
+    let file = format!(
+        "services:\n  app:\n    image: {image}\n  db:\n    image: {image}\n    volumes: ['data:/data']\nvolumes: {{data: }}\n",
+        image = images[0]
+    );
+    let app = App::new("left", json!({"kind": "compose", "file": file}), 2).await;
+    settled(&app.stack.ended(&app.first).await, "completed").expect("on both");
+    let volumes = app.volumes(1);
+    let servers = app.stack.registered_docker_hosts(1).await;
+    app.changed(json!({"server_ids": servers})).await;
+    assert_ne!(
+        app.containers(1),
+        "",
+        "what runs stays until the next deploy"
+    );
+
+    let released = app.released(&images[1]).await;
+    let rows = &step(&released, "clear_servers")["servers"];
+    assert_eq!(rows[0]["status"], "completed", "{released:#}");
+    assert_eq!(
+        (app.containers(1), app.volumes(1)),
+        (String::new(), volumes)
+    );
+    assert_eq!(app.page_on(1, "/").await.0, 404);
+    assert_eq!(app.version().await, "200 version=v2");
+    let placed = app.seen().await["placed_on"].clone();
+    assert_eq!(placed.as_array().map(Vec::len), Some(1), "{placed:#}");
+
+    let back = app.ended("/rollback", json!({})).await;
+    settled(&back, "completed").expect("where it is live now");
+    assert_eq!(step(&back, "clear_servers")["status"], "skipped");
+    assert_eq!(
+        (app.version().await, app.containers(1)),
+        ("200 version=v1".to_string(), String::new())
+    );
+}

@@ -147,7 +147,9 @@ impl From<RecordsError> for ApiError {
 impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::AutoDeploysPaused(_) => Self::conflict(refused.code(), refused.to_string()),
+            Refused::AutoDeploysPaused(_)
+            | Refused::NoLongerAllowed(_)
+            | Refused::ServersChanged(_) => Self::conflict(refused.code(), refused.to_string()),
             _ => Self::unprocessable(refused.code(), refused.to_string()),
         }
     }

@@ -83,12 +83,19 @@ where
         };
         at.ended_on(id, &end).await?;
     }
+    come_to(at)
+        .await?
+        .ok_or_else(|| StepError::broken("a server's end is missing"))
+}
+
+/// What its servers come to together; none while some are at work.
+async fn come_to(at: &At) -> Result<Option<String>, StepError> {
     match at.together().await.0 {
-        Together::Done(told) => Ok(told),
+        Together::Done(told) => Ok(Some(told)),
         Together::Again(why) | Together::Failed(why) => {
             Err(StepError::new(why.kind, why.code, why.message))
         }
-        Together::Waiting => Err(StepError::broken("a server's end is missing")),
+        Together::Waiting => Ok(None),
     }
 }
 
@@ -113,7 +120,8 @@ pub async fn undo_on_each(
 
 /// Give the step's work to the agent of each server.
 ///
-/// A server that cannot be reached has fallen out before any work is given: from then on only agents say how it ends.
+/// A server that cannot be reached, or whose agent does not take it, has fallen out; how it ends on the others is for
+/// their agents to say, unless all have said so before the last one fell out.
 pub async fn hand_over_to_each(
     hosts: &Hosts,
     at: &At,
@@ -125,33 +133,32 @@ pub async fn hand_over_to_each(
     for (row, connected) in rows.iter().zip(join_all(connections).await) {
         match connected {
             Ok(host) => reached.push((row.id, host)),
-            Err(error) => {
-                tracing::warn!(server = %row.id, error = error.chain(), "a server was not reached");
-                at.ended_on(row.id, &End::Failed(Failure::from(&error)))
-                    .await?;
-            }
+            Err(error) => fell_out(at, row.id, &error).await?,
         }
-    }
-    if reached.is_empty() {
-        return match at.together().await.0 {
-            Together::Done(told) => Ok(Done::With(Nothing {}, told)),
-            Together::Again(why) | Together::Failed(why) => {
-                Err(StepError::new(why.kind, why.code, why.message))
-            }
-            Together::Waiting => Err(StepError::broken("a server's end is missing")),
-        };
     }
     let starts = reached.iter().map(|(id, host)| {
         let (order, work) = ask(*id);
         async move {
             let ticket = at.job_on(Some(*id), order).await?;
-            host.start(ticket, JOB_LIMIT, work).await
+            Ok::<_, StepError>((*id, host.start(ticket, JOB_LIMIT, work).await))
         }
     });
     for started in join_all(starts).await {
-        tracing::info!(started = ?started?, "an agent has it");
+        match started? {
+            (_, Ok(started)) => tracing::info!(?started, "an agent has it"),
+            (id, Err(error)) => fell_out(at, id, &error).await?,
+        }
     }
-    Ok(Done::HandedOver)
+    Ok(match come_to(at).await? {
+        None => Done::HandedOver,
+        Some(told) => Done::With(Nothing {}, told),
+    })
+}
+
+async fn fell_out(at: &At, server: ServerId, error: &StepError) -> Result<(), StepError> {
+    tracing::warn!(%server, error = error.chain(), "a server fell out");
+    at.ended_on(server, &End::Failed(Failure::from(error)))
+        .await
 }
 
 /// The same for a work that needs nothing but the environment's name.

@@ -124,6 +124,87 @@ fn a_service_is_made_of_what_is_typed() {
     );
 }
 
+/// The service as it is stored, with this in it.
+fn with(stage: &Stage, members: Value) {
+    let mut stored = service();
+    for (name, value) in members.as_object().unwrap() {
+        stored[name] = value.clone();
+    }
+    stage.replies("GET /v1/services", [page(&[stored.clone()])]);
+    let of_project = format!("GET /v1/services?project_id={PROJECT}");
+    stage.replies(&of_project, [page(&[stored])]);
+}
+
+#[test]
+fn of_a_source_and_of_gates_what_is_not_given_stays() {
+    let stage = ready();
+    let build = json!({"dockerfile": "docker/Prod", "context": "app", "target": "run", "arguments": {"A": "1"}});
+    let url = "https://git.example.com/app.git";
+    let gate = json!({"http": {"path": "/health"}, "within_seconds": 9});
+    with(
+        &stage,
+        json!({"source": {"kind": "repository", "url": url, "reference": "release", "access": "token", "build": build},
+            "gates": {"db": gate}, "allow": ["docker_socket"]}),
+    );
+    let source = |line: &str| asked(&stage, line).1["source"].clone();
+    let stays = json!({"kind": "repository", "url": url, "reference": "release", "access": {"kind": "keep"},
+        "build": build});
+    assert_eq!(
+        source("services update shop/web --repo https://git.example.com/app.git"),
+        stays
+    );
+    let branch = source("services update shop/web --branch next");
+    assert_eq!(branch["reference"], "next");
+    assert_eq!(
+        (&branch["build"], &branch["access"]),
+        (&stays["build"], &stays["access"])
+    );
+    let dockerfile = source("services update shop/web --dockerfile Dockerfile");
+    assert_eq!(dockerfile["build"]["dockerfile"], "Dockerfile");
+    assert_eq!(dockerfile["build"]["context"], "app");
+    let key = stage.file("key", "a key");
+    let opened = source(&format!("services update shop/web --deploy-key {key}"));
+    assert_eq!(
+        (&opened["access"]["kind"], &opened["reference"]),
+        (&json!("deploy_key"), &json!("release"))
+    );
+    let moved = source("services update shop/web --repo https://git.example.com/other.git");
+    assert_eq!(
+        (&moved["access"], &moved["reference"]),
+        (&Value::Null, &json!("release")),
+        "what opens one repository is not sent to another"
+    );
+
+    let (_, body) = asked(
+        &stage,
+        "services update shop/web --gate app=/ready --allow devices",
+    );
+    assert_eq!(body["source"], Value::Null);
+    assert_eq!(
+        (&body["gates"]["db"]["within_seconds"], &body["allow"]),
+        (&json!(9), &json!(["docker_socket", "devices"]))
+    );
+    assert_eq!(body["gates"]["app"]["http"]["path"], "/ready");
+    let (_, body) = asked(&stage, "services update shop/web --no-gates --no-allow");
+    assert_eq!(
+        (&body["gates"], &body["allow"]),
+        (&json!({}), &json!([])),
+        "and they can be taken away"
+    );
+
+    let file = stage.file("compose.yaml", "services: {}\n");
+    let old = json!({"kind": "compose", "file": "old", "profiles": ["web"]});
+    with(&stage, json!({ "source": old }));
+    let changed = source(&format!("services update shop/web --compose {file}"));
+    assert_eq!(
+        changed,
+        json!({"kind": "compose", "file": "services: {}\n", "profiles": ["web"]})
+    );
+    let wrong = ran(&stage, "services update shop/web --branch main");
+    assert_eq!(wrong.code, 1);
+    assert!(wrong.err.contains("go with --repo"), "{wrong:?}");
+}
+
 #[test]
 fn a_registrys_password_comes_from_standard_input_or_the_environment_and_never_from_an_argument() {
     let stage = ready();

@@ -119,6 +119,8 @@ pub struct EnvironmentView {
     pub urls: Vec<String>,
     /// Where its containers run.
     pub servers: Vec<ReleaseServer>,
+    /// Servers that may have something of it: those of its releases so far, until they are cleared.
+    pub placed_on: Vec<ReleaseServer>,
     /// So many servers must be ready; absent for all.
     pub quorum: Option<u32>,
     /// What the proxy passes on.

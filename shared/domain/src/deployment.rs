@@ -168,6 +168,13 @@ pub struct Deployment {
 }
 
 impl Deployment {
+    /// The lock that stands for its target on servers: the target's own, when it has one. A promotion also holds that of
+    /// the environment that it takes from.
+    pub fn target_lock(&self) -> Option<&LockKey> {
+        let own = |lock: &&LockKey| lock.is_of(&self.target);
+        self.locks.iter().find(own).or(self.locks.last())
+    }
+
     /// In one line, as people read it: "cancelled, undoing".
     pub fn standing(&self) -> String {
         match (self.status.is_finished(), self.settlement) {
@@ -323,7 +330,8 @@ impl StepServer {
 
     /// May there be anything of it on the server?
     pub fn has_begun(&self) -> bool {
-        self.started_at.is_some() && !self.is_untouched
+        let never_reached = self.is_untouched && self.status == StepStatus::Failed;
+        self.started_at.is_some() && !never_reached
     }
 }
 

@@ -400,6 +400,9 @@ pub struct Environment {
     /// Releases that can be gone back to, newest first.
     #[serde(default)]
     pub kept: Vec<DeploymentId>,
+    /// Servers that may have something of it.
+    #[serde(default)]
+    pub placed_on: Vec<ServerId>,
     /// Rises with every change.
     pub revision: u64,
     /// When it was made.
@@ -408,6 +411,20 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// Servers that may have something of it once it is released to these too; none when they are known.
+    pub fn placed_on_too(
+        &self,
+        servers: impl IntoIterator<Item = ServerId>,
+    ) -> Option<Vec<ServerId>> {
+        let mut all = self.placed_on.clone();
+        for server in servers {
+            if !all.contains(&server) {
+                all.push(server);
+            }
+        }
+        (all.len() > self.placed_on.len()).then_some(all)
+    }
+
     /// Where it stands; `is_deploying` when a release holds its lock.
     pub fn status(&self, is_deploying: bool) -> EnvironmentStatus {
         match (is_deploying, self.current, self.failed) {

@@ -2,7 +2,9 @@
 //!
 //! Promise: one operation at a time per lock; a site with its stagings is one lock.
 
-use crate::{DeploymentId, EnvironmentId, SecretId, ServerId, SiteId, TeamId, Time, time_text};
+use crate::{
+    DeploymentId, EnvironmentId, SecretId, ServerId, SiteId, TargetRef, TeamId, Time, time_text,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use strum::{EnumString, IntoStaticStr, VariantArray};
@@ -57,6 +59,11 @@ impl LockKey {
     /// An environment.
     pub fn environment(id: EnvironmentId) -> Self {
         Self(format!("environment:{id}"))
+    }
+    /// Is it this target's own?
+    pub fn is_of(&self, target: &TargetRef) -> bool {
+        let parts = self.0.split_once(':');
+        parts == Some((target.kind.as_str(), target.id.as_str()))
     }
     /// As text.
     pub fn as_str(&self) -> &str {

@@ -9,7 +9,7 @@ use domain::{
     SCHEMA, Settlement, StepError, StepKind, StepServer, StepStatus, TargetRef, TeamId, Time,
     Trigger,
 };
-use pipelines::Pipeline;
+use pipelines::{Pipeline, Servers};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -107,7 +107,6 @@ pub fn at(
 
 /// The steps' records; those the input rules out are skipped from the start.
 pub fn steps(pipeline: &Pipeline, input: &Value) -> Vec<DeploymentStep> {
-    let servers = servers(input);
     let numbered = pipeline.steps.iter().zip(1_u32..);
     numbered
         .map(|(step, sort_order)| {
@@ -142,20 +141,18 @@ pub fn steps(pipeline: &Pipeline, input: &Value) -> Vec<DeploymentStep> {
                 fence: 0,
                 deadline: None,
                 request_id: None,
-                servers: if step.on_each_server {
-                    servers.clone()
-                } else {
-                    Vec::new()
-                },
+                servers: step
+                    .servers
+                    .map_or(Vec::new(), |which| servers(input, which)),
             }
         })
         .collect()
 }
 
-/// Those of the environment, as they were frozen.
-fn servers(input: &Value) -> Vec<StepServer> {
+/// As they were frozen.
+fn servers(input: &Value, which: Servers) -> Vec<StepServer> {
     let listed: Vec<ReleaseServer> =
-        serde_json::from_value(input["servers"].clone()).unwrap_or_default();
+        serde_json::from_value(input[which.field()].clone()).unwrap_or_default();
     listed
         .into_iter()
         .map(|server| StepServer::queued(server.id, server.name))

@@ -3,7 +3,9 @@
 //! Promise: two transactions and one read beyond the step's own work; a worker that was overtaken writes nothing.
 
 use crate::{At, Cloud, Done, Step};
-use domain::lifecycle::{self, Begin, Change, End, Snapshot, Together, Worker};
+use domain::lifecycle::{
+    self, Begin, Change, End, LockEffect, Snapshot, TargetEffect, Together, Worker,
+};
 use domain::{
     DeploymentId, Failure, Progress, ServerId, StepError, StepKind, StepServer, StepStatus, TeamId,
     Time,
@@ -206,8 +208,7 @@ fn at(
     let (name, fence) = (begun.name.clone(), begun.fence);
     let lock = snapshot
         .deployment
-        .locks
-        .last()
+        .target_lock()
         .cloned()
         .ok_or_else(|| StepError::broken("a deployment holds a lock"))?;
     let snapshot = records::merged(snapshot, change);
@@ -252,6 +253,7 @@ impl Held {
     }
 
     /// How it ended on one of them.
+    /// A server's end; when that was told before, what was told stands.
     pub(crate) async fn ended_on(
         &self,
         cloud: &Cloud,
@@ -259,15 +261,15 @@ impl Held {
         end: &End,
     ) -> Result<(), StepError> {
         self.write(cloud, |snapshot| {
-            lifecycle::server_ended(
-                snapshot,
-                &self.name,
-                self.fence,
-                server,
-                end,
-                cloud.clock.now(),
-            )?
-            .ok_or_else(|| StepError::stale("this server's end was told before"))
+            let now = cloud.clock.now();
+            let (name, fence) = (&self.name, self.fence);
+            let news = lifecycle::server_ended(snapshot, name, fence, server, end, now)?;
+            Ok(news.unwrap_or_else(|| Change {
+                deployment: snapshot.changed(),
+                steps: Vec::new(),
+                locks: LockEffect::Keep,
+                target: TargetEffect::None,
+            }))
         })
         .await
         .map(|_| ())
@@ -279,11 +281,9 @@ impl Held {
         let step = state.snapshot.step(&self.name);
         let rows = step.map(|step| step.servers.as_slice()).unwrap_or_default();
         // What was begun on a server is taken back there: an undo has no quorum.
-        let undo = step.is_some_and(|step| step.kind == StepKind::Undo);
-        let quorum = if undo {
-            rows.len()
-        } else {
-            crate::job::quorum(&state.snapshot)
+        let quorum = match step {
+            Some(step) if step.kind != StepKind::Undo => crate::job::quorum(&state.snapshot, step),
+            _ => rows.len(),
         };
         (lifecycle::together(rows, quorum), lifecycle::gives(rows))
     }

@@ -7,8 +7,8 @@ use crate::errors::Wire;
 use crate::{At, Cloud, StepError};
 use domain::lifecycle::{self, Change, End, Snapshot};
 use domain::{
-    DeploymentId, ErrorKind, Failure, Job, JobOrder, Progress, ServerId, StepKind, StepStatus,
-    TeamId,
+    DeploymentId, DeploymentStep, ErrorKind, Failure, Job, JobOrder, Progress, ServerId, StepKind,
+    StepStatus, TeamId,
 };
 use lambda_runtime::Diagnostic;
 use protocol::job::{Callback, JobResult};
@@ -162,7 +162,7 @@ pub async fn ended(
         match job.server {
             None => end(snapshot, job, result, now).map(|change| (Some(change), true)),
             Some(server) => {
-                let (end, quorum) = (ending(job, result), quorum(snapshot));
+                let (end, quorum) = (ending(job, result), quorum(snapshot, step));
                 let on = (server, quorum);
                 lifecycle::job_ended_on(snapshot, &job.step, job.fence, on, &end, now)
                     .map(|change| (change, true))
@@ -179,12 +179,11 @@ pub async fn ended(
     }))
 }
 
-/// So many servers must be done, as the frozen input says.
-pub fn quorum(snapshot: &Snapshot) -> usize {
-    snapshot.input["quorum"]
-        .as_u64()
-        .and_then(|quorum| usize::try_from(quorum).ok())
-        .unwrap_or(usize::MAX)
+/// So many of the step's servers must be done, as the frozen input says; all of them when there are fewer.
+pub fn quorum(snapshot: &Snapshot, step: &DeploymentStep) -> usize {
+    let wanted = snapshot.input["quorum"].as_u64();
+    let wanted = wanted.and_then(|quorum| usize::try_from(quorum).ok());
+    wanted.map_or(step.servers.len(), |wanted| wanted.min(step.servers.len()))
 }
 
 /// What the machine is told when a job on one of several servers is over: nothing before the last one.
@@ -194,15 +193,23 @@ fn together(snapshot: &Snapshot, job: &Job) -> Word {
     };
     match (
         step.status,
-        lifecycle::together(&step.servers, quorum(snapshot)),
+        lifecycle::together(&step.servers, quorum(snapshot, step)),
     ) {
         (StepStatus::Running, lifecycle::Together::Again(failure)) => failed(failure),
         (StepStatus::Running, _) => Word::Nothing,
         (StepStatus::Failed, _) if step.kind != StepKind::Tidy => {
-            step.error.clone().map_or(Word::Succeeded, failed)
+            step.error.clone().map_or(Word::Succeeded, over)
         }
         _ => Word::Succeeded,
     }
+}
+
+/// The step failed for good: what the machine would try again by its kind has no worker any more that may begin.
+fn over(mut failure: Failure) -> Word {
+    if failure.kind.retryable() {
+        failure.kind = ErrorKind::Refused;
+    }
+    failed(failure)
 }
 
 fn end(
@@ -244,7 +251,9 @@ fn word(snapshot: &Snapshot, job: &Job, result: &JobResult) -> Word {
     let why = match (step.map(|step| step.status), result) {
         (Some(StepStatus::Running), JobResult::Failed(error)) => Some(failure(error)),
         (Some(StepStatus::Failed), _) if step.is_some_and(|step| step.kind != StepKind::Tidy) => {
-            step.and_then(|step| step.error.clone())
+            return step
+                .and_then(|step| step.error.clone())
+                .map_or(Word::Succeeded, over);
         }
         _ => None,
     };

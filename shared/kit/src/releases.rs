@@ -5,12 +5,13 @@
 use crate::Cloud;
 use crate::draft::Asked;
 use domain::release::{
-    APP, EnvironmentSettings, GitAccess, ReleaseServer, Source, UploadedSource, ValuesVersion,
+    APP, Allowance, EnvironmentSettings, GitAccess, ReleaseServer, Source, UploadedSource,
+    ValuesVersion,
 };
 use domain::release_diff::{Side, SideImage};
 use domain::{
     Actor, DeploymentId, Environment, EnvironmentId, FrozenRelease, LockKey, Project, Server,
-    ServerStatus, Service, StepError, TargetKind, TargetRef, TeamId, Trigger,
+    ServerId, ServerStatus, Service, StepError, TargetKind, TargetRef, TeamId, Trigger,
 };
 use pipelines::inputs::{PromotedFrom, Release};
 use records::RecordsError;
@@ -28,6 +29,8 @@ pub struct Found {
     pub project: Project,
     /// Where to, in the environment's order.
     pub servers: Vec<Server>,
+    /// Where else it was released to.
+    pub elsewhere: Vec<ReleaseServer>,
     /// Its newest values.
     pub values: Option<ValuesVersion>,
 }
@@ -83,11 +86,17 @@ pub enum Refused {
     /// It is made from what is uploaded, and nothing was.
     #[error("This service is built from an archive: upload one, and name it as upload_id.")]
     UploadNeeded,
+    /// What is live is on servers that the release never was on.
+    #[error("What is live runs on {}, where that release was not. Deploy again instead.", .0.join(", "))]
+    ServersChanged(Vec<String>),
     /// Pushes do not deploy, because somebody went back.
     #[error(
         "Deploys by pushes are paused since the rollback {0}; resume them, promote, or deploy by hand."
     )]
     AutoDeploysPaused(DeploymentId),
+    /// It was made with an allowance that an owner has taken back.
+    #[error("It was made with the allowance {}, which the service does not have any more. Only an owner can give it again.", <&str>::from(*.0))]
+    NoLongerAllowed(Allowance),
 }
 
 impl Refused {
@@ -99,7 +108,9 @@ impl Refused {
             Self::ServerNotRegistered(_) | Self::ServerNotReady { .. } => "server_not_ready",
             Self::NotForSource { .. } => "not_for_this_source",
             Self::UploadNeeded => "upload_needed",
+            Self::ServersChanged(_) => "servers_changed",
             Self::AutoDeploysPaused(_) => "auto_deploys_paused",
+            Self::NoLongerAllowed(_) => "no_longer_allowed",
         }
     }
 }
@@ -119,6 +130,20 @@ pub async fn find_for(cloud: &Cloud, environment: Environment) -> Result<Found, 
     for server in &environment.settings.server_ids {
         servers.push(records.server(team, *server).await?);
     }
+    let mut elsewhere = Vec::new();
+    for id in &environment.placed_on {
+        if !environment.settings.server_ids.contains(id) {
+            match records.server(team, *id).await {
+                Ok(server) => elsewhere.push(ReleaseServer {
+                    id: *id,
+                    name: server.name,
+                }),
+                // What is no server any more has nothing to be taken from.
+                Err(RecordsError::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
     let version = environment.values_version;
     let values = records
         .values_version(team, environment.id, version)
@@ -128,6 +153,7 @@ pub async fn find_for(cloud: &Cloud, environment: Environment) -> Result<Found, 
         service,
         project,
         servers,
+        elsewhere,
         values,
     })
 }
@@ -207,6 +233,15 @@ impl Found {
         })
     }
 
+    /// All servers that may have something of it.
+    pub fn placed_on(&self) -> Vec<ReleaseServer> {
+        let placed_on = &self.environment.placed_on;
+        let mut all = self.release_servers();
+        all.retain(|server| placed_on.contains(&server.id));
+        all.extend(self.elsewhere.clone());
+        all
+    }
+
     fn release_servers(&self) -> Vec<ReleaseServer> {
         let servers = self.servers.iter().map(|server| ReleaseServer {
             id: server.id,
@@ -253,6 +288,7 @@ impl Found {
             environment_id: environment.id,
             host_name: environment.host_name.clone(),
             servers: self.release_servers(),
+            left_servers: self.elsewhere.clone(),
             quorum: quorum(of),
             source,
             commit: wanted.commit,
@@ -272,10 +308,14 @@ impl Found {
         })
     }
 
-    /// What is asked of credentials now, in the place of what was when an earlier release was asked for: they may have
-    /// been replaced since.
-    pub fn with_credentials(&self, mut input: Release) -> Release {
+    /// What was asked for once, asked for again: with the credentials of now, which may have been replaced, on top of what
+    /// is on servers now, and only with what an owner still allows.
+    pub fn renewed(&self, mut input: Release) -> Result<Release, Refused> {
         let now = &self.service.settings;
+        let mut withdrawn = input.allow.iter().filter(|one| !now.allow.contains(one));
+        if let Some(allowance) = withdrawn.next() {
+            return Err(Refused::NoLongerAllowed(*allowance));
+        }
         input.registries = now.registries.clone();
         if let Source::Repository { url, access, .. } = &mut input.source {
             *access = match &now.source {
@@ -287,33 +327,56 @@ impl Found {
                 _ => None::<GitAccess>,
             };
         }
-        input
+        let mut left = self.placed_on();
+        left.retain(|server| !input.servers.iter().any(|one| one.id == server.id));
+        input.left_servers = left;
+        Ok(input)
     }
 
-    /// An earlier release of this environment again, as it was frozen: its own source, values, routes and gates.
-    pub fn rollback(&self, earlier: Release, frozen_of: DeploymentId) -> Release {
-        let mut input = self.with_credentials(earlier);
+    /// An earlier release of this environment again, as it was frozen: its own source, values, routes and gates, wherever
+    /// the environment is live now. Where the release never was, there is nothing of it to go back to.
+    pub fn rollback(
+        &self,
+        earlier: Release,
+        frozen_of: DeploymentId,
+        live: &Release,
+    ) -> Result<Release, Refused> {
+        let was_on = |id| earlier.servers.iter().any(|server| server.id == id);
+        let mut others = live.servers.iter().filter(|server| !was_on(server.id));
+        if let Some(first) = others.next() {
+            let names = std::iter::once(first).chain(others);
+            let names = names.map(|server| server.name.clone());
+            return Err(Refused::ServersChanged(names.collect()));
+        }
+        let mut input = self.renewed(Release {
+            servers: live.servers.clone(),
+            quorum: earlier.quorum.min(live.servers.len()),
+            ..earlier
+        })?;
         input.frozen_of = Some(frozen_of);
         input.promoted_from = None;
-        input
+        Ok(input)
     }
 
-    /// What runs in another environment of the service, released to this one with this one's values and routes.
-    pub fn promotion(&self, runs: Release, frozen_of: DeploymentId) -> Result<Release, Refused> {
+    /// What runs in another environment of the service, released to this one with this one's values and routes. Its images
+    /// are on `server_id`.
+    pub fn promotion(
+        &self,
+        mut runs: Release,
+        frozen_of: DeploymentId,
+        server_id: ServerId,
+    ) -> Result<Release, Refused> {
         self.placed()?;
         let from = PromotedFrom {
             environment_id: runs.environment_id,
             host_name: runs.host_name.clone(),
-            server_id: match runs.servers.first() {
-                Some(server) => server.id,
-                None => return Err(Refused::NoServers(runs.host_name)),
-            },
+            server_id,
         };
         let (environment, of) = (&self.environment, &self.environment.settings);
-        let mut input = self.with_credentials(runs);
+        runs.servers = self.release_servers();
+        let mut input = self.renewed(runs)?;
         input.environment_id = environment.id;
         input.host_name = environment.host_name.clone();
-        input.servers = self.release_servers();
         input.quorum = quorum(of);
         input.frozen_of = Some(frozen_of);
         input.promoted_from = Some(from);

@@ -1,6 +1,6 @@
 //! A pipeline as text, for people.
 
-use pipelines::{Effect, Mode, Pipeline, TargetUse};
+use pipelines::{Effect, Mode, Pipeline, Servers, TargetUse};
 use std::fmt::Write;
 
 /// The steps in order, with what takes each one back.
@@ -26,8 +26,10 @@ pub fn tree(pipeline: &Pipeline) -> String {
         if step.definition.mode == Mode::Job {
             notes.push("job".to_string());
         }
-        if step.on_each_server {
-            notes.push("on each server".to_string());
+        match step.servers {
+            None => {}
+            Some(Servers::OfEnvironment) => notes.push("on each server".to_string()),
+            Some(Servers::Left) => notes.push("on each server that is left".to_string()),
         }
         if let Some(rule) = step.skip {
             notes.push(format!("skipped: {}", rule.reason));

@@ -148,6 +148,25 @@ impl StepDefinition {
     }
 }
 
+/// Servers that the input lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Servers {
+    /// Those that the environment is on.
+    OfEnvironment,
+    /// Those that it is on no more.
+    Left,
+}
+
+impl Servers {
+    /// Where the input lists them.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::OfEnvironment => "servers",
+            Self::Left => "left_servers",
+        }
+    }
+}
+
 /// A step in its place in a pipeline.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
@@ -163,8 +182,8 @@ pub struct Step {
     pub phase: Option<Phase>,
     /// When it does not apply.
     pub skip: Option<SkipRule>,
-    /// Done once on each server of the environment, a row each.
-    pub on_each_server: bool,
+    /// Done once on each of these servers, a row each.
+    pub servers: Option<Servers>,
     /// Forward or tidy.
     pub kind: StepKind,
     /// Its end may be the verdict.
@@ -186,7 +205,7 @@ impl Step {
             attempts: USUAL_ATTEMPTS,
             phase: None,
             skip: None,
-            on_each_server: false,
+            servers: None,
             kind: StepKind::Step,
             commits: false,
             title: None,
@@ -214,7 +233,12 @@ impl Step {
     }
     /// Done once on each server of the environment.
     pub const fn on_each_server(mut self) -> Self {
-        self.on_each_server = true;
+        self.servers = Some(Servers::OfEnvironment);
+        self
+    }
+    /// Done once on each server that the environment leaves.
+    pub const fn on_left_servers(mut self) -> Self {
+        self.servers = Some(Servers::Left);
         self
     }
     /// What people read in this pipeline.

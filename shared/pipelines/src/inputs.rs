@@ -130,6 +130,9 @@ pub struct Release {
     pub host_name: String,
     /// Where its containers run.
     pub servers: Vec<ReleaseServer>,
+    /// Where they ran and do not any more: what is there goes once the release is live.
+    #[serde(default)]
+    pub left_servers: Vec<ReleaseServer>,
     /// So many servers must be ready.
     pub quorum: usize,
     /// Where it comes from.
@@ -182,6 +185,7 @@ pub struct RemoveEnvironment {
     #[serde(flatten)]
     pub on: OnEnvironment,
     /// Its named volumes go too.
+    #[serde(default)]
     pub delete_volumes: bool,
 }
 

@@ -12,6 +12,6 @@ pub mod steps;
 
 pub use catalog::{all, find};
 pub use define::{
-    Attempts, Effect, Fault, Mode, Permission, Pipeline, SkipRule, Step, StepDefinition, TargetUse,
-    minutes, seconds,
+    Attempts, Effect, Fault, Mode, Permission, Pipeline, Servers, SkipRule, Step, StepDefinition,
+    TargetUse, minutes, seconds,
 };

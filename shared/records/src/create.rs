@@ -11,7 +11,7 @@ use crate::{AuditEntry, Occurrence, Records, RecordsError, keys};
 use domain::lifecycle::{Arrival, Change, Lock, Slot, lock};
 use domain::{
     BackupConfiguration, Deployment, DeploymentId, DeploymentStep, Dispatch, Environment, LockKey,
-    Server, Site, TeamId, Time,
+    Server, ServerId, Site, TargetKind, TeamId, Time,
 };
 use serde::{Deserialize, Serialize};
 
@@ -123,7 +123,8 @@ impl StoredKey {
 /// How it is to be written, by what was read.
 enum Decided {
     Repeat(DeploymentId),
-    New(Locking),
+    /// With the environment that it is about, when that is there already.
+    New(Locking, Option<Box<Environment>>),
 }
 
 /// What it does to its locks.
@@ -180,6 +181,21 @@ pub enum CreateRefused {
     Records(#[from] RecordsError),
 }
 
+/// The environment that a deployment is about.
+fn environment(deployment: &Deployment) -> Option<keys::Key> {
+    let target = Some(&deployment.target).filter(|one| one.kind == TargetKind::Environment)?;
+    let id = target.id.parse().ok()?;
+    Some(keys::environment(deployment.team_id, id))
+}
+
+/// Where it is to be done.
+fn servers(input: &serde_json::Value) -> Vec<ServerId> {
+    let listed = input["servers"].as_array().into_iter().flatten();
+    listed
+        .filter_map(|server| server["id"].as_str()?.parse().ok())
+        .collect()
+}
+
 impl Records {
     /// See the module.
     pub async fn deployment_create(&self, new: NewDeployment) -> Result<Created, CreateRefused> {
@@ -204,9 +220,9 @@ impl Records {
             if let Some(occurrence) = occurrence {
                 self.still_due(new.deployment.team_id, occurrence).await?;
             }
-            let locking = match self.decide(&mut new).await {
+            let (locking, environment) = match self.decide(&mut new).await {
                 Ok(Decided::Repeat(repeat)) => return Ok(Created::Repeat(repeat)),
-                Ok(Decided::New(locking)) => locking,
+                Ok(Decided::New(locking, environment)) => (locking, environment),
                 Err(CreateRefused::Records(RecordsError::Contended)) => {
                     Self::jitter(attempt).await;
                     continue;
@@ -214,6 +230,9 @@ impl Records {
                 Err(refused) => return Err(refused),
             };
             let mut writes = self.creation_writes(&new, &locking)?;
+            if let Some(environment) = environment {
+                writes.push(self.placed(&environment, &servers(&new.input))?);
+            }
             if let Some(occurrence) = occurrence {
                 writes.push(self.passed(new.deployment.team_id, occurrence)?);
             }
@@ -259,6 +278,8 @@ impl Records {
         wanted.extend(new.target.as_ref().map(TargetRecord::key));
         let parent = new.target.as_ref().and_then(TargetRecord::parent);
         wanted.extend(parent.clone().map(|(key, _)| key));
+        let environment = environment(deployment).filter(|_| new.target.is_none());
+        wanted.extend(environment.clone());
         let found = self.get_all(wanted).await?;
         let at = |wanted: &keys::Key| {
             found
@@ -321,7 +342,12 @@ impl Records {
         {
             return Err(RecordsError::NotFound(what).into());
         }
-        Ok(Decided::New(locking))
+        let environment = match environment.map(|key| at(&key)) {
+            None => None,
+            Some(None) => return Err(RecordsError::NotFound("environment").into()),
+            Some(Some(stored)) => Some(Box::new(record(stored)?)),
+        };
+        Ok(Decided::New(locking, environment))
     }
 
     /// What becomes of one that finds this lock held.

@@ -103,7 +103,7 @@ impl Records {
                 }
             }
         }
-        match self.target_writes(deployment, change.target).await? {
+        match self.target_writes(deployment, &change.target).await? {
             Some(target) => writes.extend(target),
             None => return Ok(Applied::No),
         }
@@ -305,7 +305,7 @@ impl Records {
     async fn target_writes(
         &self,
         deployment: &Deployment,
-        effect: TargetEffect,
+        effect: &TargetEffect,
     ) -> Result<Option<Vec<Write>>, RecordsError> {
         let team = deployment.team_id;
         let id = &deployment.target.id;
@@ -332,8 +332,9 @@ impl Records {
                 }
                 Ok(Some(writes))
             }
-            TargetEffect::Commit(what) => self.commit_writes(deployment, what).await,
+            TargetEffect::Commit(what) => self.commit_writes(deployment, *what).await,
             TargetEffect::ReleaseFailed => Ok(Some(vec![self.release_failed(deployment)?])),
+            TargetEffect::Cleared(servers) => self.cleared(deployment, servers).await,
         }
     }
 }

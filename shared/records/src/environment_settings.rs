@@ -159,6 +159,11 @@ impl Records {
                     "The environment {name} runs the release {current}, and its containers would be left behind."
                 )));
             }
+            if !environment.placed_on.is_empty() {
+                return Err(in_use(format!(
+                    "The environment {name} was released to servers, and what is there would be left behind."
+                )));
+            }
             let lock = LockKey::environment(id);
             if let Some(holder) = self.lock_holder(team, &lock).await? {
                 return Err(in_use(format!(

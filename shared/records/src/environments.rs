@@ -57,14 +57,9 @@ impl Records {
         deployment: &Deployment,
         what: OnCommit,
     ) -> Result<Option<Vec<Write>>, RecordsError> {
+        let environment = self.environment_of(deployment).await?;
         let team = deployment.team_id;
-        let id: EnvironmentId = deployment
-            .target
-            .id
-            .parse()
-            .map_err(|_| RecordsError::Malformed("target".to_string(), None))?;
-        let environment = self.environment(team, id).await?;
-        let at = keys::environment(team, id);
+        let at = keys::environment(team, environment.id);
         let revision = Self::number(environment.revision);
         let mut values = vec![(":revision", revision), (":one", Self::number(1))];
         let seen = "revision = :revision";
@@ -137,6 +132,60 @@ impl Records {
         before.changed_steps = 0;
         let seen = ("seq = :seq", vec![(":seq", Self::number(seq))]);
         Ok(Some(self.put(deployment_item(&before)?, Some(seen))?))
+    }
+
+    /// Nothing of it is on these servers any more. None when it changed meanwhile.
+    pub(crate) async fn cleared(
+        &self,
+        deployment: &Deployment,
+        servers: &[ServerId],
+    ) -> Result<Option<Vec<Write>>, RecordsError> {
+        let environment = self.environment_of(deployment).await?;
+        let mut left = environment.placed_on.clone();
+        left.retain(|server| !servers.contains(server));
+        Ok(Some(vec![self.placed_on(&environment, &left)?]))
+    }
+
+    /// A deployment of it begins, which may leave something on these servers. The environment is there, whatever else is
+    /// written.
+    pub(crate) fn placed(
+        &self,
+        environment: &Environment,
+        servers: &[ServerId],
+    ) -> Result<Write, RecordsError> {
+        match environment.placed_on_too(servers.iter().copied()) {
+            Some(all) => self.placed_on(environment, &all),
+            None => self.check(
+                keys::environment(environment.team_id, environment.id),
+                "attribute_exists(pk)",
+                Vec::new(),
+            ),
+        }
+    }
+
+    fn placed_on(
+        &self,
+        environment: &Environment,
+        servers: &[ServerId],
+    ) -> Result<Write, RecordsError> {
+        let servers = servers.iter().map(|id| s(id.to_string())).collect();
+        self.update(
+            keys::environment(environment.team_id, environment.id),
+            "SET placed_on = :servers ADD revision :one",
+            "revision = :revision",
+            vec![
+                (":servers", AttributeValue::L(servers)),
+                (":one", Self::number(1)),
+                (":revision", Self::number(environment.revision)),
+            ],
+        )
+    }
+
+    async fn environment_of(&self, deployment: &Deployment) -> Result<Environment, RecordsError> {
+        let id = deployment.target.id.parse();
+        let id: EnvironmentId =
+            id.map_err(|_| RecordsError::Malformed("target".to_string(), None))?;
+        self.environment(deployment.team_id, id).await
     }
 
     /// A release came to nothing: an environment that has none is failed.

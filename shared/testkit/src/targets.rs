@@ -84,6 +84,7 @@ pub fn record(
             is_stopped: false,
             auto_deploys_paused_by: None,
             kept: Vec::new(),
+            placed_on: Vec::new(),
             revision: 1,
             created_at,
         })),

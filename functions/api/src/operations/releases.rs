@@ -6,7 +6,7 @@ use super::{Operation, frozen, pipeline};
 use crate::problem::ApiError;
 use domain::release::{APP, ReleaseServer, Source};
 use domain::release_diff::{self, Side, SideImage};
-use domain::{DeploymentId, Environment, FrozenRelease, ReleaseDiff, TeamId};
+use domain::{DeploymentId, Environment, FrozenRelease, ReleaseDiff, ServerId, StepStatus, TeamId};
 use kit::Cloud;
 use kit::releases::{self, Found, OnTarget};
 use pipelines::inputs::{OnEnvironment, Release, RemoveEnvironment};
@@ -40,7 +40,8 @@ pub fn release_of(found: &Found, name: &str, input: &Release) -> Result<Operatio
 /// The first release of an environment that comes to be with it.
 pub fn first_release(found: &Found, input: &Release) -> Result<Operation, ApiError> {
     let mut operation = release_of(found, "release", input)?;
-    let environment: Environment = found.environment.clone();
+    let mut environment: Environment = found.environment.clone();
+    environment.placed_on = input.servers.iter().map(|server| server.id).collect();
     operation.claims = environment_claims(&environment, &environment.settings);
     operation.record = Some(Box::new(move |_, _, _| {
         TargetRecord::Environment(Box::new(environment))
@@ -70,20 +71,9 @@ pub fn on_environment(found: &Found, name: &str, runs: &Earlier) -> Result<Opera
     on(found, name, input, found.on_target(None))
 }
 
-/// The end of an environment, on every server that one of its kept releases was on; by force, on those that do it.
-pub fn removal(
-    found: &Found,
-    releases: &[Earlier],
-    delete_volumes: bool,
-    force: bool,
-) -> Result<Operation, ApiError> {
-    let mut servers: Vec<ReleaseServer> = Vec::new();
-    for server in releases.iter().flat_map(|one| &one.input.servers) {
-        if !servers.iter().any(|known| known.id == server.id) {
-            servers.push(server.clone());
-        }
-    }
-    let mut on_all = on_servers(found, servers);
+/// The end of an environment, on every server that may have something of it; by force, on those that do it.
+pub fn removal(found: &Found, delete_volumes: bool, force: bool) -> Result<Operation, ApiError> {
+    let mut on_all = on_servers(found, found.placed_on());
     if force {
         on_all.quorum = 0;
     }
@@ -102,9 +92,22 @@ pub struct Earlier {
     pub frozen: Option<FrozenRelease>,
     /// The deployment that froze it.
     pub frozen_of: DeploymentId,
+    /// The first server that it is live on: a quorum may have left others out.
+    pub went_live_on: Option<ServerId>,
 }
 
 impl Earlier {
+    /// What is live in an environment.
+    pub async fn live(cloud: &Cloud, environment: &Environment) -> Result<Self, ApiError> {
+        let Some(current) = environment.current else {
+            return Err(ApiError::conflict(
+                "nothing_deployed",
+                format!("Nothing runs in the environment {} yet.", environment.name),
+            ));
+        };
+        Self::read(cloud, environment.team_id, current).await
+    }
+
     /// Read it. What is no release of containers has nothing to compare or to go back to.
     pub async fn read(cloud: &Cloud, team: TeamId, id: DeploymentId) -> Result<Self, ApiError> {
         let snapshot = cloud.records.deployment_snapshot(team, id).await?;
@@ -114,12 +117,17 @@ impl Earlier {
                 format!("The deployment {id} is no release of an environment."),
             ));
         }
+        let commit = snapshot.step(&snapshot.deployment.commit_step);
+        let mut rows = commit.into_iter().flat_map(|step| &step.servers);
+        let live = rows.find(|row| row.status == StepStatus::Completed);
+        let live = live.map(|row| row.id);
         let input: Release = serde_json::from_value(snapshot.input).map_err(|_| {
             ApiError::unprocessable(
                 "input_outdated",
                 "What was released then cannot be read by this version any more.",
             )
         })?;
+        let went_first = input.servers.first().map(|server| server.id);
         let own = cloud.records.frozen(team, id).await?;
         let (frozen, frozen_of) = match (own, input.frozen_of) {
             (None, Some(of)) => (cloud.records.frozen(team, of).await?, of),
@@ -129,6 +137,7 @@ impl Earlier {
             input,
             frozen,
             frozen_of,
+            went_live_on: live.or(went_first),
         })
     }
 

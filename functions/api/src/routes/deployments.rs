@@ -2,6 +2,7 @@
 
 use crate::auth::Caller;
 use crate::body::{Asked, Body, DryRun, Fields, Id, IdempotencyKey, NoQuery, limit};
+use crate::operations::releases::Earlier;
 use crate::operations::{self, Operation, releases};
 use crate::problem::ApiError;
 use crate::routes::servers::Empty;
@@ -275,11 +276,16 @@ async fn release_again(
         .records
         .frozen(caller.team, snapshot.deployment.id)
         .await?;
-    let again = kit::releases::again(found.with_credentials(asked), frozen.as_ref());
     let name = snapshot.deployment.pipeline.as_str();
-    match snapshot.deployment.rollback_of {
-        Some(to) if name == "rollback" => releases::rollback(&found, to, &again),
-        _ => releases::release_of(&found, name, &again),
+    match (snapshot.deployment.rollback_of, asked.frozen_of) {
+        (Some(to), Some(of)) if name == "rollback" => {
+            let live = Earlier::live(cloud, &found.environment).await?;
+            releases::rollback(&found, to, &found.rollback(asked, of, &live.input)?)
+        }
+        _ => {
+            let again = kit::releases::again(found.renewed(asked)?, frozen.as_ref());
+            releases::release_of(&found, name, &again)
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::releases::Asking;
 use super::services::at_revision;
 use crate::auth::Caller;
 use crate::body::{Asked, Body, DryRun, Fields, Id, IdempotencyKey, NoQuery};
-use crate::operations::releases::{self, Earlier};
+use crate::operations::releases;
 use crate::problem::ApiError;
 use crate::routes::servers::Empty;
 use crate::{settings, views};
@@ -87,17 +87,18 @@ impl Around {
             service.map_or("?", |one| &one.name),
             environment.name
         );
-        let servers = environment.settings.server_ids.iter().map(|id| {
+        let named = |id: &ServerId| {
             let known = self.servers.iter().find(|server| server.id == *id);
             ReleaseServer {
                 id: *id,
                 name: known.map_or_else(|| id.to_string(), |server| server.name.clone()),
             }
-        });
+        };
         EnvironmentView {
             status: environment.status(is_deploying),
             deploying: lock.holder,
-            servers: servers.collect(),
+            servers: environment.settings.server_ids.iter().map(named).collect(),
+            placed_on: environment.placed_on.iter().map(named).collect(),
             path,
             id: environment.id,
             project_id: environment.project_id,
@@ -223,6 +224,7 @@ async fn environment_create(
         is_stopped: false,
         auto_deploys_paused_by: None,
         kept: Vec::new(),
+        placed_on: Vec::new(),
         revision: 1,
         created_at: cloud.clock.now(),
     };
@@ -401,10 +403,10 @@ struct Deleted {
     confirm: Option<String>,
 }
 
-/// Delete an environment, with its values. One that was live is taken from its servers first; its volumes stay unless
-/// it is said that they go.
+/// Delete an environment, with its values. One that was released is taken from its servers first, whatever became of the
+/// release; its volumes stay unless it is said that they go.
 #[utoipa::path(delete, path = "/v1/environments/{id}", tag = "environments", params(Deleted, ("id" = EnvironmentId, Path)),
-    responses((status = 204, description = "it never ran, and is gone"), (status = 202, description = "it is taken from its servers", body = DeploymentCreated),
+    responses((status = 204, description = "it was never released, and is gone"), (status = 202, description = "it is taken from its servers", body = DeploymentCreated),
         (status = 200, description = "the plan of a dry run", body = Plan)))]
 async fn environment_delete(
     State(cloud): State<Cloud>,
@@ -423,7 +425,7 @@ async fn environment_delete(
             ),
         ));
     }
-    if environment.current.is_some() {
+    if !environment.placed_on.is_empty() {
         let asking = Asking {
             cloud: &cloud,
             caller: &caller,
@@ -454,11 +456,7 @@ async fn removed(
 ) -> Result<Response, ApiError> {
     let (cloud, team) = (asking.cloud, asking.caller.team);
     let found = find(cloud, team, id).await?;
-    let mut kept = Vec::new();
-    for release in &found.environment.kept {
-        kept.push(Earlier::read(cloud, team, *release).await?);
-    }
-    let operation = releases::removal(&found, &kept, asked.delete_volumes, asked.force)?;
+    let operation = releases::removal(&found, asked.delete_volumes, asked.force)?;
     asking.begin_as(StatusCode::ACCEPTED, operation, None).await
 }
 

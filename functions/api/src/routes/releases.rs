@@ -243,12 +243,13 @@ async fn rollback_create(
     let idempotency = body.idempotency(&caller);
     let to = gone_back_to(&cloud, &found, body.value.to).await?;
     let earlier = Earlier::read(&cloud, caller.team, to).await?;
+    let live = Earlier::live(&cloud, &found.environment).await?;
+    let input = found.rollback(earlier.input, earlier.frozen_of, &live.input)?;
     let mut servers = Vec::new();
-    for server in &earlier.input.servers {
+    for server in &input.servers {
         servers.push(cloud.records.server(caller.team, server.id).await?);
     }
     ready(&servers)?;
-    let input = found.rollback(earlier.input, earlier.frozen_of);
     routes_free(&cloud, &found, &input).await?;
     let diff = match dry.dry_run {
         true => {
@@ -304,7 +305,13 @@ async fn promote_create(
         ));
     };
     let runs = Earlier::read(&cloud, caller.team, current).await?;
-    let input = found.promotion(runs.input, runs.frozen_of)?;
+    let Some(has_images) = runs.went_live_on else {
+        return Err(ApiError::conflict(
+            "nothing_to_promote",
+            format!("Nothing runs in the environment {} yet.", from.name),
+        ));
+    };
+    let input = found.promotion(runs.input, runs.frozen_of, has_images)?;
     let diff = match dry.dry_run {
         true => {
             let frozen = runs.frozen.as_ref();
@@ -331,16 +338,7 @@ async fn on_environment(
     asking.caller.need(Scope::DeployStart)?;
     let team = asking.caller.team;
     let found = find(asking.cloud, team, id).await?;
-    let Some(current) = found.environment.current else {
-        return Err(ApiError::conflict(
-            "nothing_deployed",
-            format!(
-                "Nothing runs in the environment {} yet.",
-                found.environment.name
-            ),
-        ));
-    };
-    let runs = Earlier::read(asking.cloud, team, current).await?;
+    let runs = Earlier::live(asking.cloud, &found.environment).await?;
     let operation = releases::on_environment(&found, pipeline, &runs)?;
     asking.begin(operation, None).await
 }

@@ -218,22 +218,19 @@ async fn changed(
         if names == known {
             return Ok(Json(view(id, version)));
         }
-        let weight: usize = after
-            .0
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
-        if weight > VALUES_LIMIT_BYTES {
+        let text = serde_json::to_vec(&after.0).map_err(StepError::broken)?;
+        let text = Zeroizing::new(text);
+        if text.len() > VALUES_LIMIT_BYTES {
             let limit = VALUES_LIMIT_BYTES / 1024;
             return Err(ApiError::unprocessable(
                 "values_too_large",
-                format!("An environment's names and values may weigh {limit} KB together."),
+                format!(
+                    "An environment's names and values may weigh {limit} KB together, written as JSON."
+                ),
             ));
         }
         let (time, random) = cloud.id_parts();
         let secret = SecretId::from_parts(time, random);
-        let text = serde_json::to_vec(&after.0).map_err(StepError::broken)?;
-        let text = Zeroizing::new(text);
         let purpose = format!("values {} of {}", read + 1, environment.host_name);
         let sealed = cloud
             .secrets

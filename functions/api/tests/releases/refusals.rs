@@ -255,11 +255,17 @@ async fn what_has_something_in_it_or_runs_is_not_deleted() {
     let busy = code(format!("/environments/{environment}")).await;
     assert_eq!(
         busy,
-        (409, "environment_in_use".into()),
+        (409, "target_busy".into()),
         "something is at work on it"
     );
     let deployment = id(&made["deployment"]["id"]);
     api.failed(deployment).await;
+    let failed = api.delete(&format!("/environments/{environment}")).await;
+    assert_eq!(
+        (failed.0, &failed.1["deployment"]["type"]),
+        (202, &json!("remove_environment")),
+        "what failed may have left volumes and networks"
+    );
     let other = api.environment(&service, "staging").await;
     api.patch(
         &format!("/environments/{other}/values"),

@@ -73,6 +73,12 @@ pub struct ServiceUpdate {
     /// Pushes do not deploy by themselves any more
     #[arg(long, conflicts_with = "auto_deploy")]
     pub no_auto_deploy: bool,
+    /// No gates any more
+    #[arg(long, conflicts_with = "gates")]
+    pub no_gates: bool,
+    /// No form that reaches beyond its own containers is allowed any more
+    #[arg(long, conflicts_with = "allow")]
+    pub no_allow: bool,
 }
 
 #[derive(Debug, Args)]
@@ -91,10 +97,10 @@ pub struct SourceArgs {
     #[arg(long, group = "from")]
     pub archive: bool,
     /// A profile of the Compose file that is wanted; may be given again
-    #[arg(long = "profile-wanted", value_name = "PROFILE", requires = "compose")]
+    #[arg(long = "profile-wanted", value_name = "PROFILE")]
     pub profiles: Vec<String>,
     /// The repository's branch or tag [default: main]
-    #[arg(long, value_name = "BRANCH", requires = "repo")]
+    #[arg(long, value_name = "BRANCH")]
     pub branch: Option<String>,
     /// The Dockerfile beneath the source [default: Dockerfile]
     #[arg(long, value_name = "PATH")]
@@ -109,18 +115,13 @@ pub struct SourceArgs {
     #[arg(long = "build-arg", value_name = "NAME=VALUE", value_parser = pair)]
     pub build_arguments: Vec<(String, String)>,
     /// A token opens the repository: read from TRIPHAMMER_GIT_TOKEN, or asked for
-    #[arg(long, requires = "repo")]
+    #[arg(long)]
     pub git_token: bool,
     /// Who the token belongs to [default: x-access-token]
     #[arg(long, value_name = "USER", requires = "git_token")]
     pub git_user: Option<String>,
     /// A private key opens the repository over SSH
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "repo",
-        conflicts_with = "git_token"
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with = "git_token")]
     pub deploy_key: Option<PathBuf>,
 }
 

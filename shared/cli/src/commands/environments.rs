@@ -156,6 +156,9 @@ fn shown(invocation: &Invocation, one: &EnvironmentView) -> Result<Ending, Fault
         .map(|server| server.name.as_str())
         .collect();
     table.fact("servers", servers.join(", "));
+    for server in one.placed_on.iter().filter(|it| !one.servers.contains(it)) {
+        table.fact("left at the next deploy", &server.name);
+    }
     table.fact_if("quorum", one.quorum.map(|quorum| quorum.to_string()));
     for (route, url) in one.routes.iter().zip(&one.urls) {
         let to = format!("{url} to {}:{}", route.service, route.port);
@@ -217,7 +220,7 @@ async fn delete(
             plain(&found.name)
         )));
     }
-    if invocation.dry_run && found.current.is_some() {
+    if invocation.dry_run && !found.placed_on.is_empty() {
         let would = client.environment_delete_plan(found.id, how).await?;
         return plan::show(invocation, &would);
     }
@@ -225,8 +228,8 @@ async fn delete(
         let words = format!("delete {named}");
         return plan::say(invocation, "delete_environment", &found, &words);
     }
-    let goes = match (found.current, how.with_volumes) {
-        (None, _) => "and its values",
+    let goes = match (found.placed_on.is_empty(), how.with_volumes) {
+        (true, _) => "and its values",
         (_, None) => "its containers and its values, but not its volumes",
         (_, Some(_)) => "its containers, its values and its volumes with all that is in them",
     };

@@ -16,6 +16,7 @@ mod releases;
 mod servers;
 mod services;
 mod sites;
+mod source;
 mod tokens;
 mod webhook_endpoints;
 
@@ -90,6 +91,7 @@ fn can_be_followed(command: &Command) -> bool {
                 | Environments::Stop { .. }
                 | Environments::Start { .. }
                 | Environments::Restart { .. }
+                | Environments::Delete { .. }
         ),
         Command::Deploy(_)
         | Command::Rollback { .. }

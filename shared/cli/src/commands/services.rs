@@ -1,17 +1,18 @@
 //! `triphammer services`: create, list, show, update, delete.
 
 use super::projects::deleted;
+use super::source::source;
 use super::{when, when_exactly};
-use crate::args::{ServiceCreate, ServiceUpdate, Services, SettingsArgs, SourceArgs};
+use crate::args::{ServiceCreate, ServiceUpdate, Services, SettingsArgs};
 use crate::ending::{Ending, Fault};
 use crate::invocation::Invocation;
 use crate::output::plain;
 use crate::table::{Cell, Table};
 use crate::times::size;
 use crate::{ask, plan, resolve};
-use contract::{GitAccessAsked, ProjectView, RegistryAsked, ServiceView, SourceAsked, SourceView};
+use contract::{ProjectView, RegistryAsked, ServiceView, SourceView};
 use domain::ProjectId;
-use domain::release::{AutoDeploy, Build, Gate, Limits};
+use domain::release::{AutoDeploy, Gate, Limits};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,7 +38,7 @@ pub fn text(path: &Path) -> Result<String, Fault> {
 }
 
 /// A secret, never from an argument: other programs of the machine see those. A dry run needs none.
-async fn secret(
+pub async fn secret(
     invocation: &Invocation,
     what: &str,
     variable: &str,
@@ -69,79 +70,6 @@ async fn secret(
     Ok(read)
 }
 
-fn build(asked: &SourceArgs) -> Build {
-    let usual = Build::default();
-    Build {
-        dockerfile: asked.dockerfile.clone().unwrap_or(usual.dockerfile),
-        context: asked.context.clone().unwrap_or(usual.context),
-        target: asked.build_target.clone(),
-        arguments: asked.build_arguments.iter().cloned().collect(),
-    }
-}
-
-async fn source(
-    invocation: &Invocation,
-    asked: &SourceArgs,
-    before: Option<&SourceView>,
-) -> Result<Option<SourceAsked>, Fault> {
-    let is_built = asked.repo.is_some() || asked.archive;
-    let says_build = asked.dockerfile.is_some()
-        || asked.context.is_some()
-        || asked.build_target.is_some()
-        || !asked.build_arguments.is_empty();
-    if says_build && !is_built {
-        return Err(Fault::said(
-            "how it is built goes with --repo or --archive: name the source as well",
-        ));
-    }
-    if let Some(image) = &asked.image {
-        let image = image.clone();
-        return Ok(Some(SourceAsked::Image { image }));
-    }
-    if let Some(path) = &asked.compose {
-        return Ok(Some(SourceAsked::Compose {
-            file: text(path)?,
-            profiles: asked.profiles.clone(),
-        }));
-    }
-    if asked.archive {
-        return Ok(Some(SourceAsked::Archive {
-            build: build(asked),
-        }));
-    }
-    let Some(url) = &asked.repo else {
-        return Ok(None);
-    };
-    let keeps = matches!(before, Some(SourceView::Repository { url: same, access: Some(_), .. }) if same == url);
-    let access = match (asked.git_token, &asked.deploy_key) {
-        (true, _) => Some(GitAccessAsked::Token {
-            username: asked
-                .git_user
-                .clone()
-                .unwrap_or_else(|| "x-access-token".to_string()),
-            token: secret(
-                invocation,
-                "token of the repository",
-                "TRIPHAMMER_GIT_TOKEN",
-                false,
-                None,
-            )
-            .await?,
-        }),
-        (false, Some(path)) => Some(GitAccessAsked::DeployKey {
-            private_key: text(path)?,
-        }),
-        (false, None) if keeps => Some(GitAccessAsked::Keep {}),
-        (false, None) => None,
-    };
-    Ok(Some(SourceAsked::Repository {
-        url: url.clone(),
-        reference: asked.branch.clone().unwrap_or_else(|| "main".to_string()),
-        access,
-        build: build(asked),
-    }))
-}
-
 /// What was given of the settings; the rest is absent.
 #[derive(Default)]
 struct Given {
@@ -162,7 +90,10 @@ async fn settings(
             gate.within_seconds = asked.gate_within.unwrap_or(gate.within_seconds);
             (service, gate)
         });
-        given.gates = Some(gates.collect());
+        // Those of other services stay.
+        let mut all = before.map_or(BTreeMap::new(), |before| before.gates.clone());
+        all.extend(gates);
+        given.gates = Some(all);
     }
     if asked.cpus.is_some() || asked.memory.is_some() {
         let mut limits = before.map_or_else(Limits::default, |before| before.limits.clone());
@@ -259,13 +190,22 @@ async fn update(invocation: &Invocation, asked: ServiceUpdate) -> Result<Ending,
         (false, Some(auto)) => Some(Some(auto)),
         (false, None) => None,
     };
+    let mut allow = found.allow.clone();
+    let new = asked.settings.allow.iter();
+    allow.extend(new.filter(|one| !found.allow.contains(one)));
     let change = contract::ServiceUpdate {
         revision: Some(found.revision),
         source,
-        gates: given.gates,
+        gates: match asked.no_gates {
+            true => Some(BTreeMap::new()),
+            false => given.gates,
+        },
         limits: given.limits,
         replicas: asked.settings.replicas,
-        allow: (!asked.settings.allow.is_empty()).then_some(asked.settings.allow),
+        allow: match asked.no_allow {
+            true => Some(Vec::new()),
+            false => (allow.len() > found.allow.len()).then_some(allow),
+        },
         registries: given.registries,
         auto_deploy,
     };

@@ -424,7 +424,7 @@ pub fn environment() -> Value {
     json!({"id": ENVIRONMENT, "project_id": PROJECT, "service_id": SERVICE, "name": "production",
         "path": "shop/web/production", "status": "active", "deploying": null, "current": DEPLOYMENT, "failed": null,
         "kept": [DEPLOYMENT, BACKUP], "auto_deploys_paused_by": null, "urls": ["https://shop.example.com"],
-        "servers": [{"id": SERVER, "name": "web1"}], "quorum": null,
+        "servers": [{"id": SERVER, "name": "web1"}], "placed_on": [{"id": SERVER, "name": "web1"}], "quorum": null,
         "routes": [{"host": "shop.example.com", "service": "app", "port": 8080}], "drain_seconds": 30,
         "keep_releases": 5, "values_version": 2, "host_name": "shop-web-production-k3v9q2", "revision": 4,
         "created_at": "2026-01-02T12:00:00.000Z"})

@@ -90,6 +90,7 @@ fn lost(
         for row in &mut step.servers {
             if row.status == StepStatus::Running {
                 row.status = StepStatus::Failed;
+                row.is_untouched = false;
                 row.error = Some(why.clone());
                 row.finished_at = Some(now);
                 row.progress = None;
@@ -150,6 +151,10 @@ pub fn settle(snapshot: &Snapshot, now: Time) -> Result<Option<Change>, StepErro
         let steps = lost(snapshot, deployment.error.as_ref(), now)?;
         let mut change = end(deployment, now)?;
         change.steps = steps;
+        let cleared = super::servers::cleared(snapshot);
+        if change.target == TargetEffect::None && !cleared.is_empty() {
+            change.target = TargetEffect::Cleared(cleared);
+        }
         return Ok(Some(change));
     }
     needs_attention(snapshot, deployment, now).map(Some)

@@ -62,7 +62,7 @@ pub enum LockEffect {
 }
 
 /// What a change does to the record of the target that the deployment makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TargetEffect {
     /// Nothing.
     None,
@@ -74,6 +74,8 @@ pub enum TargetEffect {
     Commit(OnCommit),
     /// A release came to nothing: an environment that has none is failed.
     ReleaseFailed,
+    /// Nothing of the environment is on these servers any more.
+    Cleared(Vec<ServerId>),
 }
 
 /// Who is at work on a step.

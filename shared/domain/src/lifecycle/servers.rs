@@ -80,6 +80,8 @@ fn ended(step: &mut DeploymentStep, server: ServerId, end: &End, now: Time) -> b
     };
     row.finished_at = Some(now);
     row.progress = None;
+    let never_reached = row.tries == 1 || row.is_untouched;
+    row.is_untouched = false;
     match end {
         End::Completed { gives, output } => {
             row.status = StepStatus::Completed;
@@ -92,8 +94,7 @@ fn ended(step: &mut DeploymentStep, server: ServerId, end: &End, now: Time) -> b
         }
         End::Failed(failure) => {
             row.status = StepStatus::Failed;
-            row.is_untouched =
-                failure.code == SERVER_UNREACHABLE && (row.tries == 1 || row.is_untouched);
+            row.is_untouched = failure.code == SERVER_UNREACHABLE && never_reached;
             row.error = Some(failure.clone());
         }
     }
@@ -219,6 +220,22 @@ pub fn gives(servers: &[StepServer]) -> std::collections::BTreeMap<String, serde
         }
     }
     all
+}
+
+/// The servers that a release has left and cleared: what it tidied where it does not run.
+pub(super) fn cleared(snapshot: &Snapshot) -> Vec<ServerId> {
+    let commit = snapshot.step(&snapshot.deployment.commit_step);
+    let runs_on = commit.map_or(&[][..], |step| &step.servers);
+    let tidied = snapshot
+        .steps
+        .iter()
+        .filter(|step| step.kind == StepKind::Tidy)
+        .flat_map(|step| &step.servers)
+        .filter(|row| row.status == StepStatus::Completed);
+    tidied
+        .map(|row| row.id)
+        .filter(|id| !runs_on.iter().any(|row| row.id == *id))
+        .collect()
 }
 
 /// The jobs beside this one that have not said a word for too long, though their servers are at work.

@@ -287,29 +287,50 @@ fn whoever_speaks_finds_those_that_are_silent_while_their_servers_are_at_work() 
     );
 }
 
+fn unreachable() -> End {
+    End::Failed(Failure {
+        kind: ErrorKind::Unavailable,
+        code: SERVER_UNREACHABLE.to_string(),
+        message: "It does not answer.".to_string(),
+    })
+}
+
+/// The step begins on all servers, none of which can be reached, and is free for another try.
+fn not_reached(snapshot: Snapshot, name: &str) -> Snapshot {
+    let (mut snapshot, fence) = begins(snapshot, name);
+    for n in 1..=3 {
+        let change = server_ended(&snapshot, name, fence, server(n), &unreachable(), at(2));
+        let change = change.expect("may").expect("news");
+        snapshot = after(snapshot, &change);
+    }
+    let released = domain::lifecycle::release(&snapshot, name, fence, "away".to_string());
+    after(snapshot.clone(), &released.expect("may"))
+}
+
+#[test]
+fn what_was_reached_at_a_later_try_is_taken_back_however_that_one_ended() {
+    let name = release().steps[0].name.clone();
+    let (snapshot, fence) = begins(not_reached(release(), &name), &name);
+    let rows = |snapshot: &Snapshot| snapshot.step(&name).expect("it").servers.clone();
+    assert!(
+        rows(&snapshot)[2].has_begun(),
+        "it is at work, and may have come far"
+    );
+    let snapshot = ended(snapshot, &name, fence, 1, 2, &with("done"));
+    let snapshot = ended(snapshot, &name, fence, 2, 2, &failed(ErrorKind::Refused));
+    let begun: Vec<bool> = rows(&snapshot).iter().map(StepServer::has_begun).collect();
+    assert_eq!(begun, [true, true, true]);
+    let (change, _) = stop(&snapshot, None, at(100)).expect("may");
+    let stopped = after(snapshot, &change.expect("news"));
+    assert!(rows(&stopped)[2].has_begun(), "nobody knows how it ended");
+}
+
 #[test]
 fn where_a_server_was_never_reached_there_is_nothing_to_take_back() {
     let name = release().steps[0].name.clone();
-    let unreachable = || {
-        End::Failed(Failure {
-            kind: ErrorKind::Unavailable,
-            code: SERVER_UNREACHABLE.to_string(),
-            message: "It does not answer.".to_string(),
-        })
-    };
     let mut snapshot = release();
     for _ in 0..3 {
-        let (next, fence) = begins(snapshot, &name);
-        snapshot = next;
-        for n in 1..=3 {
-            let change = server_ended(&snapshot, &name, fence, server(n), &unreachable(), at(2));
-            let Some(change) = change.expect("may") else {
-                continue;
-            };
-            snapshot = after(snapshot, &change);
-        }
-        let released = domain::lifecycle::release(&snapshot, &name, fence, "away".to_string());
-        snapshot = after(snapshot.clone(), &released.expect("may"));
+        snapshot = not_reached(snapshot, &name);
     }
     let step = snapshot.step(&name).expect("it");
     assert!(!step.has_begun(), "{step:#?}");
@@ -327,3 +348,26 @@ fn where_a_server_was_never_reached_there_is_nothing_to_take_back() {
     let rows = &snapshot.step(&name).expect("it").servers;
     assert!(rows[0].has_begun(), "{rows:#?}");
 }
+
+#[test]
+fn servers_that_a_release_left_and_cleared_are_the_environments_no_more() {
+    let mut snapshot = release();
+    let mut tidy = step("clear", 5, StepKind::Tidy);
+    tidy.servers = vec![
+        StepServer::queued(server(1), "web1"),
+        StepServer::queued(server(8), "old1"),
+        StepServer::queued(server(9), "old2"),
+    ];
+    tidy.servers[0].status = StepStatus::Completed;
+    tidy.servers[1].status = StepStatus::Completed;
+    tidy.servers[2].status = StepStatus::Failed;
+    snapshot.steps.push(tidy);
+    snapshot.deployment.status = DeploymentStatus::Completed;
+    let settled = settle(&snapshot, at(9)).expect("may").expect("news");
+    assert_eq!(
+        settled.target,
+        TargetEffect::Cleared(vec![server(8)]),
+        "not one that it is live on, and not one that did not do it"
+    );
+}
+

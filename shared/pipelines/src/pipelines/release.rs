@@ -21,6 +21,11 @@ const NOT_BUILT: SkipRule = SkipRule {
     applies: |input| !is_built(input),
 };
 
+const NONE_LEFT: SkipRule = SkipRule {
+    reason: "it is on the same servers as before",
+    applies: |input| input["left_servers"].as_array().is_none_or(Vec::is_empty),
+};
+
 const IMAGES: &str = "an image that no kept release needs is pruned";
 
 fn is_built(input: &Value) -> bool {
@@ -158,6 +163,14 @@ fn switched(pipeline: Pipeline) -> Pipeline {
                 .keeps("what was replaced is gone for good")
                 .phase(Phase::Finalizing)
                 .on_each_server(),
+        )
+        .tidy(
+            release::CLEAR_SERVERS
+                .keeps("volumes stay where they are")
+                .titled("Servers left")
+                .phase(Phase::Finalizing)
+                .skipped_when(NONE_LEFT)
+                .on_left_servers(),
         )
         .tidy(seen())
 }
