@@ -371,6 +371,72 @@ async fn only_what_is_kept_can_be_gone_back_to() {
 }
 
 #[tokio::test]
+async fn a_release_is_gone_back_to_where_it_was_and_nowhere_else() {
+    let api = Api::new().await;
+    let service = api.image_service().await;
+    let environment = api.environment(&service, "production").await;
+    let path = format!("/environments/{environment}");
+    let back = format!("{path}/rollback");
+    api.deployed(&environment, json!({})).await;
+    assert_eq!(
+        api.patch(&path, json!({"server_ids": api.servers})).await.0,
+        200
+    );
+    let on_both = api.deployed(&environment, json!({})).await;
+    let problem = api.refused(&back, json!({}), 409, "servers_changed").await;
+    assert!(
+        text(&problem["detail"]).contains("docker2"),
+        "it never was there: {problem:#}"
+    );
+    let left = json!({"server_ids": [api.servers[1]]});
+    assert_eq!(api.patch(&path, left).await.0, 200);
+    let moved = api.deployed(&environment, json!({})).await;
+    let names = |input: &Value, field: &str| -> Vec<Value> {
+        let all = input[field].as_array().into_iter().flatten();
+        all.map(|server| server["name"].clone()).collect()
+    };
+    let input = api.input(moved).await;
+    assert_eq!(names(&input, "servers"), ["docker2"]);
+    assert_eq!(names(&input, "left_servers"), ["docker1"]);
+    let made = api.made(&back, json!({"to": on_both})).await;
+    let input = api.input(id(&made["deployment"]["id"])).await;
+    assert_eq!(
+        (names(&input, "servers"), &input["quorum"]),
+        (vec![json!("docker2")], &json!(1)),
+        "where it is live now"
+    );
+}
+
+#[tokio::test]
+async fn what_an_owner_allowed_once_is_not_released_again_after_it_was_taken_back() {
+    let api = Api::new().await;
+    let compose = json!({"kind": "compose", "file": "services: {}"});
+    let service = api.service("web", compose).await;
+    let path = format!("/services/{service}");
+    let environment = api.environment(&service, "production").await;
+    let allow = |what: &[&str]| api.patch(&path, json!({ "allow": what }));
+    assert_eq!(allow(&["docker_socket"]).await.0, 200);
+    api.deployed(&environment, json!({})).await;
+    let at = format!("/environments/{environment}");
+    let made = api.made(&format!("{at}/deployments"), json!({})).await;
+    let failed = id(&made["deployment"]["id"]);
+    api.failed(failed).await;
+    assert_eq!(allow(&[]).await.0, 200);
+    api.deployed(&environment, json!({})).await;
+    let retry = format!("/deployments/{failed}/retry");
+    let code = "no_longer_allowed";
+    let problem = api.refused(&retry, json!({}), 409, code).await;
+    assert!(
+        text(&problem["detail"]).contains("docker_socket"),
+        "{problem:#}"
+    );
+    let back = format!("{at}/rollback");
+    api.refused(&back, json!({}), 409, code).await;
+    assert_eq!(allow(&["docker_socket"]).await.0, 200);
+    api.made(&back, json!({})).await;
+}
+
+#[tokio::test]
 async fn only_what_runs_in_another_environment_of_the_service_is_promoted() {
     let api = Api::new().await;
     let service = api.image_service().await;

@@ -370,4 +370,3 @@ fn servers_that_a_release_left_and_cleared_are_the_environments_no_more() {
         "not one that it is live on, and not one that did not do it"
     );
 }
-
