@@ -4,7 +4,6 @@
 
 use crate::sources::sample_app;
 use crate::{Answer, Stack, settled};
-use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 use xtask::lab::{Kind, Server};

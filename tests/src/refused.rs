@@ -39,7 +39,7 @@ impl Unmoved {
 
     /// A release of another source fails.
     pub async fn source_fails(&mut self, what: &str, source: Value, wanted: Wanted<'_>) -> Value {
-        self.app.set(json!({"source": source})).await;
+        self.app.service_changed(json!({"source": source})).await;
         self.fails(what, json!({}), wanted).await
     }
 

@@ -664,6 +664,7 @@ mod tests {
             is_stopped: false,
             auto_deploys_paused_by: None,
             kept: Vec::new(),
+            placed_on: Vec::new(),
             revision: 1,
             created_at: Time::UNIX_EPOCH,
         };

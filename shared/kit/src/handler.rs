@@ -3,9 +3,7 @@
 //! Promise: two transactions and one read beyond the step's own work; a worker that was overtaken writes nothing.
 
 use crate::{At, Cloud, Done, Step};
-use domain::lifecycle::{
-    self, Begin, Change, End, LockEffect, Snapshot, TargetEffect, Together, Worker,
-};
+use domain::lifecycle::{self, Begin, Change, End, Snapshot, Together, Worker};
 use domain::{
     DeploymentId, Failure, Progress, ServerId, StepError, StepKind, StepServer, StepStatus, TeamId,
     Time,
@@ -264,12 +262,7 @@ impl Held {
             let now = cloud.clock.now();
             let (name, fence) = (&self.name, self.fence);
             let news = lifecycle::server_ended(snapshot, name, fence, server, end, now)?;
-            Ok(news.unwrap_or_else(|| Change {
-                deployment: snapshot.changed(),
-                steps: Vec::new(),
-                locks: LockEffect::Keep,
-                target: TargetEffect::None,
-            }))
+            Ok(news.unwrap_or_else(|| snapshot.as_it_is()))
         })
         .await
         .map(|_| ())

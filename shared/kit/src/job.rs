@@ -287,3 +287,25 @@ fn failure(error: &AgentError) -> Failure {
         message: error.message.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_failed_for_good_is_not_tried_again_for_what_it_failed_by() {
+        for kind in [ErrorKind::Unavailable, ErrorKind::Busy, ErrorKind::Broken] {
+            let failure = Failure {
+                kind,
+                code: "registry_away".to_string(),
+                message: "The registry does not answer.".to_string(),
+            };
+            let Word::Failed { error, cause } = over(failure) else {
+                panic!("it failed");
+            };
+            let caught = crate::errors::caught(&error, &cause);
+            assert!(!caught.kind.retryable(), "{error}");
+            assert_eq!(caught.code, "registry_away");
+        }
+    }
+}

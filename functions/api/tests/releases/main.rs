@@ -9,7 +9,7 @@ mod stage;
 
 use axum::http::Method;
 use domain::release::UploadedSource;
-use domain::{ActorKind, LockKey, Trigger, Upload, UploadId};
+use domain::{ActorKind, DeploymentId, LockKey, Trigger, Upload, UploadId};
 use kit::draft;
 use kit::releases::{Refused, Wanted, find};
 use records::NewDeployment;

@@ -154,6 +154,16 @@ impl Snapshot {
         left
     }
 
+    /// A change after which all is as it was, told once more.
+    pub fn as_it_is(&self) -> Change {
+        Change {
+            deployment: self.changed(),
+            steps: Vec::new(),
+            locks: LockEffect::Keep,
+            target: TargetEffect::None,
+        }
+    }
+
     fn changed(&self) -> Deployment {
         let mut deployment = self.deployment.clone();
         deployment.seq += 1;
