@@ -9,7 +9,7 @@ use crate::jobs::work::Finished;
 use crate::proxy;
 use crate::release::container::Container;
 use crate::release::engine;
-use crate::release::health;
+use crate::release::health::{self, Watch};
 use crate::release::observe;
 use crate::release::scene::Scene;
 use crate::release::switch;
@@ -49,9 +49,9 @@ pub fn start_again(context: &Context, asked: &EnvironmentName) -> Result<Finishe
     let scene = Scene::live(context.paths(), &asked.environment)?;
     context.log(&format!("Starting {}", asked.environment));
     up(context, &scene, &scene.in_place(), &[])?;
-    health::until_ready(context, &scene, &scene.names_in_place())?;
+    health::until_ready(context, &scene, Watch::Live(&scene.names_in_place()))?;
     up(context, &scene, &scene.beside(), &[])?;
-    health::until_ready(context, &scene, &scene.names_beside())?;
+    health::until_ready(context, &scene, Watch::Live(&scene.names_beside()))?;
     proxy::set(
         context.paths(),
         scene.environment.name(),
@@ -126,32 +126,36 @@ fn is_short(scene: &Scene) -> Result<bool> {
     Ok(services.any(|one| is_short(&one.service, one.replicas)))
 }
 
-/// Restart one container; where others serve meanwhile, the proxy leaves it out until it is ready.
+/// Restart one container; where others serve meanwhile, the proxy leaves it out until it is ready. However that ends, all
+/// are reached again: what serves is no matter of a restart that fails or is cancelled.
 fn one(context: &Context, scene: &Scene, container: &Container, has_others: bool) -> Result<()> {
-    let (paths, name) = (context.paths(), scene.environment.name());
-    let is_routed = has_others && scene.ports.contains_key(&container.service);
-    if is_routed {
-        let left_out: BTreeSet<u16> = container.ports.values().copied().collect();
-        proxy::set(
-            paths,
-            name,
-            &switch::ways(scene, &switch::Reach::AllBut(left_out.clone())),
-        )?;
-        let upstreams: Vec<String> = left_out
-            .iter()
-            .map(|port| format!("127.0.0.1:{port}"))
-            .collect();
-        proxy::drain(&upstreams, DRAIN_WITHIN)?;
+    if !(has_others && scene.ports.contains_key(&container.service)) {
+        return again(context, scene, container);
     }
+    let reach = |reach: &switch::Reach| {
+        let ways = switch::ways(scene, reach);
+        proxy::set(context.paths(), scene.environment.name(), &ways)
+    };
+    let left_out: BTreeSet<u16> = container.ports.values().copied().collect();
+    let upstreams: Vec<String> = left_out
+        .iter()
+        .map(|port| format!("127.0.0.1:{port}"))
+        .collect();
+    let done = reach(&switch::Reach::AllBut(left_out))
+        .and_then(|_| proxy::drain(&upstreams, DRAIN_WITHIN))
+        .and_then(|_| again(context, scene, container));
+    let back = reach(&switch::Reach::All);
+    // The first cause is the one to tell.
+    done.and(back.map(|_| ()))
+}
+
+/// Restart it, until it is ready.
+fn again(context: &Context, scene: &Scene, container: &Container) -> Result<()> {
     let mut command = engine::docker()?;
     command.args(["restart", &container.id]);
     let seen = scene.stream(context, &mut command)?;
     if !seen.ok {
         return Err(engine::fault(&seen.errors));
     }
-    health::until_ready(context, scene, &BTreeSet::from([container.service.clone()]))?;
-    if is_routed {
-        proxy::set(paths, name, &switch::ways(scene, &switch::Reach::All))?;
-    }
-    Ok(())
+    health::until_ready(context, scene, Watch::Restarted(container)).map(|_| ())
 }

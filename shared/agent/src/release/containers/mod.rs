@@ -14,7 +14,7 @@ use crate::fault::{Result, first_bytes, refused, with_detail};
 use crate::jobs::context::Context;
 use crate::jobs::work::Finished;
 use crate::release::container::{self, Container};
-use crate::release::health;
+use crate::release::health::{self, Watch};
 use crate::release::images;
 use crate::release::many;
 use crate::release::plan;
@@ -58,7 +58,8 @@ pub fn start(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
             .flat_map(|name| plan::entries_of(&scene.files.in_place, name))
             .collect();
         up(context, &scene, &scene.in_place(), &entries)?;
-        health::until_ready(context, &scene, &waited_for(&scene, &early))?;
+        let early = waited_for(&scene, &early);
+        health::until_ready(context, &scene, Watch::Started(&early))?;
     }
     tell_of_lost_data(context, &scene)?;
     up(context, &scene, &scene.beside(), &[])?;
