@@ -11,6 +11,7 @@ use crate::release::folder::{Environment, Ports, Release};
 use crate::release::images;
 use crate::release::plan::{self, Files};
 use crate::release::ports;
+use protocol::AgentError;
 use protocol::release::{EnvironmentName, ReleasePlan, ReleasePrepare, Update, VolumesCreated};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,8 +28,7 @@ pub fn prepare(work: &Work, asked: &ReleasePrepare) -> Result<ReleasePlan> {
     let pinned = pin(asked, &resolved.model)?;
     let decisions = plan::decide(&resolved.model, &asked.routes);
     let before = environment.replaced_by(release.deployment())?;
-    let before =
-        before.map(|before| Ok::<_, protocol::AgentError>((before.files()?, before.ports()?)));
+    let before = before.map(|before| Ok::<_, AgentError>((before.files()?, before.ports()?)));
     let before = before.transpose()?;
     let mut plan = plan::plan(
         &resolved.model,
@@ -189,7 +189,7 @@ fn make(kind: &str, name: &str, entry: &Value, release: &Release) -> Result<bool
     match owner {
         Some(_) if entry.is_null() => return Ok(false),
         Some(owner) if owner == release.environment() => return Ok(false),
-        Some(_) => return Err(already_exists(&format!("The {kind} {name}"))),
+        Some(_) => return Err(anothers(kind, name)),
         None if entry.is_null() => {
             return Err(refused(
                 "external_missing",
@@ -207,6 +207,15 @@ fn make(kind: &str, name: &str, entry: &Value, release: &Release) -> Result<bool
     words.extend(["--".to_string(), name.to_string()]);
     engine::output(words.iter().map(String::as_str))?;
     Ok(true)
+}
+
+/// It stands there, and is not the environment's: it is used only when the file says so.
+fn anothers(kind: &str, name: &str) -> AgentError {
+    let mut fault = already_exists(&format!("The {kind} {name}"));
+    fault.message.push_str(
+        " To use it as it is, write `external: true` beside its name in the Compose file.",
+    );
+    fault
 }
 
 /// The environment that a network or volume says it is of, or nothing; none when it is not there.
@@ -297,6 +306,14 @@ mod tests {
             options("volume", &volume),
             ["--driver=local", "--opt=type=tmpfs", "--opt=size=5"]
         );
+    }
+
+    #[test]
+    fn who_meets_a_volume_of_somebody_elses_is_told_how_to_use_it() {
+        let fault = anothers("volume", "old_data");
+        assert_eq!(fault.code, "already_exists");
+        assert!(fault.message.contains("The volume old_data"));
+        assert!(fault.message.contains("`external: true`"));
     }
 
     #[test]
