@@ -301,16 +301,11 @@ fn tidy(context: &Context, scene: &Scene, keep: &[String]) -> Result<images::Pru
             remove_checkout(&release.checkout())?;
         }
     }
-    let lapsed = scene.environment.lapsed()?;
-    if lapsed.is_empty() {
-        return Ok(images::Pruned::default());
-    }
-    let pruned = images::prune(context.paths(), &lapsed)?;
+    let pruned = images::prune_lapsed(context.paths(), &scene.environment)?;
     pruned
         .images
         .iter()
         .for_each(|image| context.log(&format!("The image {image} is gone")));
-    scene.environment.set_lapsed(&BTreeSet::new())?;
     Ok(pruned)
 }
 

@@ -15,7 +15,7 @@ use super::login::LoginFolder;
 use super::pull::Pulling;
 use super::reference::Reference;
 use super::registry;
-use super::{DEPLOYMENT_LABEL, ENVIRONMENT_LABEL, cache};
+use super::{DEPLOYMENT_LABEL, ENVIRONMENT_LABEL, cache, prune};
 use crate::fault::{Result, already_exists, bad_request, broken, io_at, missing_software, refused};
 use crate::jobs::context::Context;
 use crate::jobs::work::Finished;
@@ -57,6 +57,7 @@ pub fn build(context: &Context, asked: &BuildImage) -> Result<Finished> {
         room,
         tag: &tag,
     };
+    prune::make_room(context, &environment);
     building.check_disk()?;
     building.fetch_untrusted_bases(&place)?;
     let since = cache::now()?;
