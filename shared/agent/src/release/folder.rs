@@ -7,6 +7,7 @@ use crate::fault::{Result, broken, io_at, refused};
 use crate::files;
 use crate::paths::Paths;
 use crate::release::plan::Files;
+use chrono::{DateTime, Utc};
 use protocol::release::{ReleasePlan, ReleasePrepare};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -249,6 +250,17 @@ impl Release {
             return files::write(&self.path.join("updated"), b"", 0o600);
         }
         files::remove(&self.path.join("updated")).map(|_| ())
+    }
+
+    /// When routes were last led to its containers or away from them; none when they never were.
+    pub fn switched_at(&self) -> Result<Option<DateTime<Utc>>> {
+        let kept: Option<i64> = load(&self.path.join("switched.json"))?;
+        Ok(kept.and_then(DateTime::from_timestamp_millis))
+    }
+
+    /// Keep it.
+    pub fn set_switched_at(&self, at: DateTime<Utc>) -> Result<()> {
+        store(&self.path.join("switched.json"), &at.timestamp_millis())
     }
 
     /// What was asked, its images pinned.

@@ -1,6 +1,7 @@
 //! The routes lead to the new containers, or back; then the old ones are drained and go.
 //!
-//! Promise: one change of the proxy; until the release is finished the old containers stay as they are.
+//! Promise: one change of the proxy; until the release is finished the old containers stay as they are, and then for as
+//! long as the proxy may still lead anybody to them.
 
 use crate::fault::{Result, refused};
 use crate::host::Work;
@@ -9,17 +10,18 @@ use crate::jobs::work::Finished;
 use crate::proxy::{self, Way};
 use crate::release::container::Container;
 use crate::release::containers::take_away;
-use crate::release::folder::{Environment, State};
+use crate::release::folder::{Environment, Ports, State};
 use crate::release::many;
 use crate::release::scene::Scene;
 use crate::release::{images, observe, plan, ports, prepare};
+use chrono::{DateTime, Utc};
 use protocol::release::{
     EnvironmentName, FinishRelease, ReleaseFinished, Route, RouteSwitched, Tls,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A proxy takes its new configuration up before it says so; its first connection to a container may still wait.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
@@ -91,7 +93,12 @@ pub fn switch(work: &Work, asked: &EnvironmentName) -> Result<RouteSwitched> {
     let ways = ways(&scene, &Reach::All);
     let changed = proxy::set(work.paths, scene.environment.name(), &ways)?;
     let deployment = scene.release.deployment();
-    if scene.state.live.as_deref() != Some(deployment) {
+    let is_new = scene.state.live.as_deref() != Some(deployment);
+    if changed || is_new {
+        // Before the state: what is live has its moment.
+        scene.release.set_switched_at(now())?;
+    }
+    if is_new {
         scene.environment.set_state(&State {
             live: Some(deployment.to_string()),
             before: scene.state.live.clone(),
@@ -203,8 +210,13 @@ pub fn back(work: &mut Work, asked: &EnvironmentName) -> Result<()> {
         None => Vec::new(),
     };
     // Also when the state says nothing of a switch: it is written after the proxy was changed.
-    if proxy::set(work.paths, environment.name(), &ways)? {
+    let changed = proxy::set(work.paths, environment.name(), &ways)?;
+    if changed {
         work.did("the routes lead where they led before");
+    }
+    let release = environment.release(deployment)?;
+    if (changed || was_live) && release.is_prepared() {
+        release.set_switched_at(now())?;
     }
     if was_live {
         environment.set_state(&State {
@@ -236,15 +248,13 @@ pub fn finish(context: &Context, asked: &FinishRelease) -> Result<Finished> {
         .iter()
         .filter(|one| one.is_of(scene.environment.name()) && !own.contains(one.id.as_str()))
         .collect();
-    let now = ports::all(&scene.ports);
-    let upstreams: Vec<String> = old
-        .iter()
-        .flat_map(|one| one.ports.values())
-        .filter(|port| !now.contains(port))
-        .map(|port| format!("127.0.0.1:{port}"))
-        .collect();
+    let upstreams = upstreams(&old, &scene.ports);
     if !upstreams.is_empty() {
         context.log("Waiting until the old containers have answered what they were asked");
+        wait(
+            context,
+            proxy::old_routes_last(scene.release.switched_at()?, now()),
+        )?;
         let left = proxy::drain(
             &upstreams,
             Duration::from_secs(u64::from(asked.drain_seconds)),
@@ -286,6 +296,33 @@ pub fn finish(context: &Context, asked: &FinishRelease) -> Result<Finished> {
         },
         summary,
     )
+}
+
+/// Where containers are reached that go, other than at ports which stay in use.
+pub fn upstreams(going: &[&Container], stay: &Ports) -> Vec<String> {
+    let stay = ports::all(stay);
+    let ports = going.iter().flat_map(|one| one.ports.values());
+    ports
+        .filter(|port| !stay.contains(port))
+        .map(|port| format!("127.0.0.1:{port}"))
+        .collect()
+}
+
+/// The host's own time.
+pub fn now() -> DateTime<Utc> {
+    DateTime::from(SystemTime::now())
+}
+
+fn wait(context: &Context, time: Duration) -> Result<()> {
+    let until = Instant::now() + time;
+    loop {
+        context.check()?;
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK_AGAIN.min(left));
+    }
 }
 
 /// Folders that nobody goes back to, checkouts, and images that nothing needs.
