@@ -6,6 +6,7 @@ use crate::check;
 use crate::fault::{Result, broken, io_at, refused};
 use crate::files;
 use crate::paths::Paths;
+use crate::release::compose;
 use crate::release::plan::Files;
 use chrono::{DateTime, Utc};
 use protocol::release::{ReleasePlan, ReleasePrepare};
@@ -204,8 +205,12 @@ impl Release {
         plan: &ReleasePlan,
     ) -> Result<()> {
         files::remove(&self.path.join("plan.json"))?;
-        store(&self.in_place(), &files.in_place)?;
-        store(&self.beside(), &files.beside)?;
+        for (path, file) in [
+            (self.in_place(), &files.in_place),
+            (self.beside(), &files.beside),
+        ] {
+            files::write(&path, compose::text(file).as_bytes(), 0o600)?;
+        }
         store(&self.path.join("decisions.json"), &files.decisions)?;
         store(&self.path.join("outlives.json"), &files.outlives)?;
         store(&self.path.join("ask.json"), &sum(asked)?)?;
@@ -360,4 +365,37 @@ fn names(folder: &Path) -> Result<Vec<String>> {
         .collect();
     names.sort();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_compose_file_holds_no_character_that_yaml_refuses_or_folds_and_is_read_as_it_was() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let paths = Paths::under(root.path());
+        let environment = Environment::of(&paths, "shop").expect("a name");
+        let release = environment.release("d1").expect("an id");
+        let file = json!({ "services": { "web": { "environment": { "A": "\u{7f}\u{85}\u{2028}\u{feff}\n$$" } } } });
+        let files = Files {
+            in_place: file.clone(),
+            beside: file,
+            decisions: BTreeMap::new(),
+            outlives: Default::default(),
+            notes: Vec::new(),
+        };
+        let asked = json!({ "environment": "shop", "compose": "" });
+        let asked: ReleasePrepare = serde_json::from_value(asked).expect("asked");
+        let plan = json!({ "services": [], "volumes": [], "variables": [], "notes": [] });
+        let plan = serde_json::from_value(plan).expect("a plan");
+        release.make().expect("made");
+        release.keep(&asked, &asked, &files, &plan).expect("kept");
+        for path in [release.in_place(), release.beside()] {
+            let text = std::fs::read_to_string(path).expect("read");
+            assert!(!text.contains(['\u{7f}', '\u{85}', '\u{2028}', '\u{feff}']));
+        }
+        assert_eq!(release.files().expect("read"), files);
+    }
 }

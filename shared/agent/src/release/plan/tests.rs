@@ -319,6 +319,27 @@ fn what_cannot_be_a_release_is_refused_with_its_code() {
 }
 
 #[test]
+fn the_ports_of_the_proxy_are_published_by_no_service() {
+    let publishing = |port: Value| check(&asked(&["web"]), &web_with(json!({ "ports": [port] })));
+    for port in [
+        json!({"target": 80, "published": "80", "protocol": "tcp"}),
+        json!({"target": 8443, "published": 443}),
+        json!({"target": 80, "published": "80", "host_ip": "127.0.0.1"}),
+    ] {
+        let fault = publishing(port.clone()).expect_err("refused");
+        assert_eq!(fault.code, "port_of_the_proxy", "{port}");
+        assert!(fault.message.contains("give the service a route"));
+    }
+    for port in [
+        json!({"target": 80}),
+        json!({"target": 80, "published": "8080"}),
+        json!({"target": 443, "published": "443", "protocol": "udp"}),
+    ] {
+        assert!(publishing(port.clone()).is_ok(), "{port}");
+    }
+}
+
+#[test]
 fn the_plan_names_what_is_asked_what_is_run_and_what_is_there() {
     let mut model = web_with(json!({"scale": 2, "healthcheck": {"test": ["CMD", "true"]}}));
     model["services"]["db"]["volumes"] =
