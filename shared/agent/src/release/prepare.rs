@@ -9,6 +9,7 @@ use crate::release::container::{DEPLOYMENT, ENVIRONMENT, has_health_check};
 use crate::release::engine;
 use crate::release::folder::{Environment, Ports, Release};
 use crate::release::images;
+use crate::release::mask::Mask;
 use crate::release::plan::{self, Files};
 use crate::release::ports;
 use protocol::AgentError;
@@ -205,8 +206,13 @@ fn make(kind: &str, name: &str, entry: &Value, release: &Release) -> Result<bool
     words.push(format!("--label={DEPLOYMENT}={}", release.deployment()));
     words.extend(options(kind, entry));
     words.extend(["--".to_string(), name.to_string()]);
-    engine::output(words.iter().map(String::as_str))?;
-    Ok(true)
+    let seen = engine::ask(words.iter().map(String::as_str))?;
+    if seen.ok {
+        return Ok(true);
+    }
+    // What it quotes may be an option, and that a value.
+    let mask = Mask::of(&release.asked()?.values);
+    Err(engine::unlogged(&seen.errors, &mask))
 }
 
 /// It stands there, and is not the environment's: it is used only when the file says so.
@@ -231,13 +237,14 @@ fn owner(kind: &str, name: &str) -> Result<Option<String>> {
     if missing.contains("no such") || missing.contains("not found") {
         return Ok(None);
     }
-    Err(engine::fault(&seen.errors))
+    Err(engine::unlogged(&seen.errors, &Mask::default()))
 }
 
 /// What the file says of it, as arguments of the engine.
 fn options(kind: &str, entry: &Value) -> Vec<String> {
     let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
+        // The model is written for Compose, which takes `$$` for a `$`.
+        Value::String(text) => text.replace("$$", "$"),
         Value::Null => String::new(),
         other => other.to_string(),
     };
@@ -301,10 +308,15 @@ mod tests {
                 "--gateway=10.9.0.1"
             ]
         );
-        let volume = json!({"driver": "local", "driver_opts": {"type": "tmpfs", "size": 5}, "internal": true});
+        let volume = json!({"driver": "local", "driver_opts": {"type": "tmpfs", "size": 5, "o": "password=a$$b"}, "internal": true});
         assert_eq!(
             options("volume", &volume),
-            ["--driver=local", "--opt=type=tmpfs", "--opt=size=5"]
+            [
+                "--driver=local",
+                "--opt=type=tmpfs",
+                "--opt=size=5",
+                "--opt=o=password=a$b"
+            ]
         );
     }
 

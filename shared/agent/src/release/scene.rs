@@ -121,7 +121,7 @@ impl Scene {
         if seen.ok {
             Ok(())
         } else {
-            Err(engine::fault(&seen.errors))
+            Err(engine::unlogged(&seen.errors, &self.mask))
         }
     }
 }

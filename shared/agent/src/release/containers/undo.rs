@@ -10,6 +10,7 @@ use crate::proxy;
 use crate::release::container::{self, Container};
 use crate::release::engine;
 use crate::release::folder::{Environment, Ports, Release};
+use crate::release::mask::Mask;
 use crate::release::project::Project;
 use crate::release::scene::{Scene, has_entry};
 use crate::release::switch;
@@ -167,7 +168,7 @@ pub fn take_away(containers: &[&Container], grace_seconds: Option<&str>) -> Resu
             .filter(|line| !line.contains("No such container"))
             .count();
         if !seen.ok && others > 0 {
-            return Err(engine::fault(&seen.errors));
+            return Err(engine::unlogged(&seen.errors, &Mask::default()));
         }
     }
     Ok(())
