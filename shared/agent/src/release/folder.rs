@@ -126,20 +126,6 @@ impl Environment {
             .transpose()
     }
 
-    /// The release that the routes lead to.
-    pub fn live(&self) -> Result<Release> {
-        let live = self.state()?.live.map(|id| self.release(&id)).transpose()?;
-        live.ok_or_else(|| {
-            refused(
-                "never_released",
-                format!(
-                    "Nothing of {} runs on this server. Deploy first.",
-                    self.name
-                ),
-            )
-        })
-    }
-
     /// Throw all of it away.
     pub fn remove(&self) -> Result<()> {
         match std::fs::remove_dir_all(&self.path) {

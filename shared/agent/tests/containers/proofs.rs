@@ -90,6 +90,16 @@ fn code(result: Result<Value, Value>) -> String {
 }
 
 fn first(host: &Host) {
+    // A server that a release left out has nothing to stop or start.
+    for (number, act) in [(61, "stop"), (62, "start"), (63, "restart")] {
+        let seen = host
+            .job(&id(number), &format!("{act}_environment"), named(SHOP))
+            .expect("nothing to do");
+        assert_eq!(
+            (&seen["current"], &seen["containers"]),
+            (&Value::Null, &json!([]))
+        );
+    }
     let ask = asked(SHOP, "one", json!({}));
     let plan = host
         .call(&id(2), "release_prepare", ask.clone())

@@ -1,6 +1,7 @@
 //! An environment stopped, started again, restarted, with the release that is live.
 //!
-//! Promise: what was interrupted is completed by a repeat; the proxy is told before the containers go, and after they came.
+//! Promise: what was interrupted is completed by a repeat; the proxy is told before the containers go, and after they
+//! came; a server to which nothing was released has nothing to do, which is no failure.
 
 use super::up;
 use crate::fault::{Result, refused};
@@ -22,7 +23,9 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
 /// See [`protocol::job::Work::StopEnvironment`].
 pub fn stop(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
-    let scene = Scene::live(context.paths(), &asked.environment)?;
+    let Some(scene) = Scene::live(context.paths(), &asked.environment)? else {
+        return nothing_here(context, asked);
+    };
     context.log(&format!("Stopping {}", asked.environment));
     // First: a repeat, and whoever looks meanwhile, knows what is wanted.
     let mut state = scene.state.clone();
@@ -46,7 +49,9 @@ pub fn stop(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
 
 /// See [`protocol::job::Work::StartEnvironment`].
 pub fn start_again(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
-    let scene = Scene::live(context.paths(), &asked.environment)?;
+    let Some(scene) = Scene::live(context.paths(), &asked.environment)? else {
+        return nothing_here(context, asked);
+    };
     context.log(&format!("Starting {}", asked.environment));
     up(context, &scene, &scene.in_place(), &[])?;
     health::until_ready(context, &scene, Watch::Live(&scene.names_in_place()))?;
@@ -65,7 +70,9 @@ pub fn start_again(context: &Context, asked: &EnvironmentName) -> Result<Finishe
 
 /// See [`protocol::job::Work::RestartEnvironment`].
 pub fn restart(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
-    let scene = Scene::live(context.paths(), &asked.environment)?;
+    let Some(scene) = Scene::live(context.paths(), &asked.environment)? else {
+        return nothing_here(context, asked);
+    };
     if scene.state.stopped {
         return Err(refused(
             "environment_stopped",
@@ -112,6 +119,13 @@ pub fn restart(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
         &switch::ways(&scene, &switch::Reach::All),
     )?;
     Finished::new(observe::observe(context.paths(), asked)?, "Restarted")
+}
+
+/// A release that not every server had to take may have left this one out: nothing to stop or start is no failure of it.
+fn nothing_here(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
+    let summary = "Nothing of it runs on this server";
+    context.log(summary);
+    Finished::new(observe::observe(context.paths(), asked)?, summary)
 }
 
 /// Does a service have fewer containers than its release gave it? Somebody removed one by hand.

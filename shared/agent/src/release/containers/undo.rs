@@ -1,6 +1,7 @@
 //! What a release started goes, and what it updated in place is as before.
 //!
-//! Promise: by the marks of this deployment alone; what was asked of it is answered, within seconds; volumes stay; undo of nothing is a success.
+//! Promise: by the marks of this deployment alone; what it was asked is answered, for some seconds; volumes stay; undo of
+//! nothing is a success.
 
 use super::{TRIES, TRY_AGAIN};
 use crate::fault::{Result, refused};
