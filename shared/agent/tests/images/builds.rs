@@ -1,6 +1,7 @@
 //! Built.
 
 use crate::stage::*;
+use agent::processes::ProcessId;
 use agent::release::folder::Environment;
 use agent::release::images::build;
 use protocol::release::{BuildImage, ImageBuilt};
@@ -168,6 +169,8 @@ pub fn out_of_disk() {
         one.log().lines().last().unwrap_or_default()
     );
     assert_eq!(error.code, "build_out_of_disk");
+    // Docker's plugin has ended with it.
+    assert_eq!(ProcessId::own().children(), [0; 0]);
     assert!(
         free() + 200 * 1024 * 1024 > before,
         "{} of {before} are free",
