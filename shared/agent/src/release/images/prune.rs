@@ -8,7 +8,7 @@ use super::reference::Reference;
 use crate::fault::Result;
 use crate::jobs::context::Context;
 use crate::paths::Paths;
-use crate::release::folder::{Environment, Release};
+use crate::release::folder::Environment;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
@@ -117,7 +117,7 @@ fn needed(paths: &Paths) -> Result<BTreeSet<String>> {
     let mut needed = BTreeSet::new();
     for environment in Environment::all(paths)? {
         for release in environment.releases()? {
-            if is_prepared(&release) {
+            if release.is_prepared() {
                 needed.extend(
                     release
                         .plan()?
@@ -130,10 +130,6 @@ fn needed(paths: &Paths) -> Result<BTreeSet<String>> {
         }
     }
     Ok(needed)
-}
-
-fn is_prepared(release: &Release) -> bool {
-    release.path().join("plan.json").exists()
 }
 
 #[cfg(test)]

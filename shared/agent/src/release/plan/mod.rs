@@ -10,7 +10,6 @@ pub use decide::{Decision, decide};
 pub use files::{Files, Outlives, entries_of, files, names_in, real_name};
 
 use crate::fault::{Result, refused};
-use crate::release::folder::Ports;
 use protocol::release::{REPLICAS_LIMIT, ReleasePlan, ReleasePrepare, ServicePlan, VolumePlan};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};

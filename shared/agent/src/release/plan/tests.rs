@@ -1,7 +1,7 @@
 use super::*;
 use crate::paths::Paths;
 use crate::release::container::{DEPLOYMENT, SERVICE};
-use crate::release::folder::{Environment, Release};
+use crate::release::folder::{Environment, Ports, Release};
 use proptest::prelude::*;
 use protocol::release::{Route, Tls, Update};
 use serde_json::json;
