@@ -376,3 +376,42 @@ fn remove_checkout(path: &Path) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::health::container;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn only_ports_that_go_with_their_containers_are_waited_for() {
+        let at = |ports: &[(u16, u16)]| Container {
+            ports: ports.iter().copied().collect(),
+            ..container("running")
+        };
+        let (web, db) = (at(&[(80, 20_001), (81, 20_002)]), at(&[]));
+        let going = [&web, &db];
+        assert_eq!(
+            upstreams(&going, &Ports::new()),
+            ["127.0.0.1:20001", "127.0.0.1:20002"]
+        );
+        let kept = BTreeMap::from([(81, vec![20_002, 20_003])]);
+        let stay = Ports::from([("web".to_string(), kept)]);
+        assert_eq!(upstreams(&going, &stay), ["127.0.0.1:20001"]);
+    }
+
+    #[test]
+    fn a_release_knows_when_routes_were_led_to_it_also_after_the_agent_ended() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let paths = crate::paths::Paths::under(root.path());
+        let release = || {
+            let environment = Environment::of(&paths, "shop").expect("a name");
+            environment.release("d1").expect("an id")
+        };
+        release().make().expect("made");
+        assert_eq!(release().switched_at().expect("read"), None);
+        let at = DateTime::from_timestamp_millis(1_763_769_600_123).expect("a time");
+        release().set_switched_at(at).expect("kept");
+        assert_eq!(release().switched_at().expect("read"), Some(at));
+    }
+}

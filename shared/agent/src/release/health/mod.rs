@@ -7,6 +7,8 @@ mod probe;
 mod watch;
 
 pub use judge::ended;
+#[cfg(test)]
+pub(crate) use judge::tests::container;
 pub use watch::{Watch, until_ready};
 
 use crate::fault::Result;
