@@ -155,12 +155,25 @@ fn one(context: &Context, scene: &Scene, container: &Container, has_others: bool
         .iter()
         .map(|port| format!("127.0.0.1:{port}"))
         .collect();
-    let done = reach(&switch::Reach::AllBut(left_out))
-        .and_then(|_| proxy::drain(&upstreams, DRAIN_WITHIN))
-        .and_then(|_| again(context, scene, container));
-    let back = reach(&switch::Reach::All);
-    // The first cause is the one to tell.
-    done.and(back.map(|_| ()))
+    let without = switch::Reach::AllBut(left_out);
+    with_way_back(
+        || {
+            reach(&without)?;
+            proxy::drain(&upstreams, DRAIN_WITHIN)?;
+            again(context, scene, container)
+        },
+        || reach(&switch::Reach::All).map(|_| ()),
+    )
+}
+
+/// The way back is gone however the act ends; of two causes the first is the one to tell.
+fn with_way_back(
+    act: impl FnOnce() -> Result<()>,
+    back: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let done = act();
+    let back = back();
+    done.and(back)
 }
 
 /// Restart it, until it is ready.
@@ -172,4 +185,31 @@ fn again(context: &Context, scene: &Scene, container: &Container) -> Result<()> 
         return Err(engine::fault(&seen.errors));
     }
     health::until_ready(context, scene, Watch::Restarted(container)).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_a_restart_ends_all_are_reached_again_and_its_own_cause_is_told() {
+        for (act, back, told) in [
+            (None, None, None),
+            (Some("container_exited"), None, Some("container_exited")),
+            (Some("cancelled"), Some("proxy_down"), Some("cancelled")),
+            (None, Some("proxy_down"), Some("proxy_down")),
+        ] {
+            let ends = |code: Option<&str>| code.map_or(Ok(()), |code| Err(refused(code, "")));
+            let mut is_back = false;
+            let done = with_way_back(
+                || ends(act),
+                || {
+                    is_back = true;
+                    ends(back)
+                },
+            );
+            assert!(is_back);
+            assert_eq!(done.err().map(|fault| fault.code).as_deref(), told);
+        }
+    }
 }
