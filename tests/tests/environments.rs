@@ -1,4 +1,4 @@
-//! The life of environments on real Docker hosts: promoted to, stopped and started, looked at, gone back in, removed.
+//! The life of environments on real Docker hosts: stopped and started, looked at, gone back in, removed.
 
 use domain::{DeploymentId, DeploymentStatus, Dispatch, Phase, Settlement, Time, Trigger};
 use e2e::app::App;
@@ -6,7 +6,6 @@ use e2e::{Stack, settled, step};
 use records::{AuditEntry, NewDeployment};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
 
 fn outputs<'a>(deployment: &'a Value, name: &str) -> Vec<&'a str> {
     let rows = step(deployment, name)["servers"].as_array();
@@ -218,7 +217,7 @@ async fn images_that_no_kept_release_needs_go_and_a_rollback_to_what_is_gone_is_
         "{third:#}"
     );
     let there = async |deployment: &Value| {
-        let view = app.views(&deployment).await;
+        let view = app.views(deployment).await;
         let image = view["frozen"]["images"]["app"].as_str().expect("an image");
         let look = format!("docker image inspect {image} >/dev/null 2>&1 && echo yes || echo no");
         (image.to_string(), app.on_server(0, &look).trim() == "yes")

@@ -14,7 +14,7 @@ mod sockets;
 mod unit;
 
 pub use config::CERTIFICATE_AUTHORITY;
-pub use drain::drain;
+pub use drain::{drain, old_routes_last};
 pub use missing::missing;
 pub use unit::{UNIT, remove, set_up};
 

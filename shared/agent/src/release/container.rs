@@ -4,6 +4,7 @@
 
 use crate::fault::{Result, broken};
 use crate::release::engine;
+use crate::release::mask::Mask;
 use chrono::{DateTime, TimeDelta, Utc};
 use protocol::release::ContainerSeen;
 use serde_json::Value;
@@ -105,7 +106,7 @@ pub fn of_environment(environment: &str) -> Result<Vec<Container>> {
     let seen = engine::ask(["container", "inspect"].into_iter().chain(ids))?;
     // One that went meanwhile fails the call, and all others are printed nevertheless.
     if !seen.ok && !seen.errors.contains("No such container") {
-        return Err(engine::fault(&seen.errors));
+        return Err(engine::unlogged(&seen.errors, &Mask::default()));
     }
     let all: Vec<Value> = serde_json::from_str(&seen.output).map_err(|_| {
         broken(

@@ -1,7 +1,7 @@
 //! The container engine, by its own command line: asked, told, and its complaints understood.
 //!
 //! Promise: always the engine of this host; what it complains of is told in our words, with its own only where they hold
-//! no value.
+//! no value, or are masked.
 
 use crate::fault::{Result, broken, busy, refused, unavailable, with_detail};
 use crate::jobs::context::Context;
@@ -19,6 +19,9 @@ const LINE_LIMIT_BYTES: u64 = 64 * 1024;
 /// Compose's last words say why it failed.
 const WORDS_KEPT: usize = 40;
 
+/// Nobody has a word for why.
+pub const REFUSED: &str = "engine_refused";
+
 /// `docker`, not yet started.
 pub fn docker() -> Result<Command> {
     let program = run::need("docker", "docker.io")?;
@@ -34,13 +37,13 @@ pub fn ask<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<Outcome> 
     run::run(docker()?.args(arguments), b"")
 }
 
-/// Run it to its end; what it printed.
+/// Run it to its end; what it printed. For words of our own, which hold no value.
 pub fn output<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<String> {
     let seen = ask(arguments)?;
     if seen.ok {
         return Ok(seen.output);
     }
-    Err(fault(&seen.errors))
+    Err(unlogged(&seen.errors, &Mask::default()))
 }
 
 /// Run it to its end with its lines in the job's log; its complaints, masked.
@@ -111,8 +114,26 @@ fn is_progress(line: &str) -> bool {
     ) && !line.to_ascii_lowercase().contains("error")
 }
 
-/// What the engine's or Compose's complaint means; complaints that nobody has a word for are in `detail` no further than
-/// their kind.
+/// What a complaint means that no log has: one that nobody has a word for is in `detail`, by its first line.
+pub fn unlogged(complaint: &str, mask: &Mask) -> AgentError {
+    let fault = fault(complaint);
+    if fault.code != REFUSED {
+        return fault;
+    }
+    let mut lines = complaint
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !is_progress(line));
+    with_detail(
+        refused(
+            REFUSED,
+            "The container engine refused what was asked of it. Look at it: journalctl -u docker",
+        ),
+        mask.line(lines.next().unwrap_or_default()),
+    )
+}
+
+/// What the engine's or Compose's complaint means, of which the job's log has every line; complaints that nobody has a word
+/// for are in `detail` no further than their kind.
 pub fn fault(complaint: &str) -> AgentError {
     let lower = complaint.to_ascii_lowercase();
     let says = |any: &[&str]| any.iter().any(|word| lower.contains(word));
@@ -178,9 +199,27 @@ pub fn fault(complaint: &str) -> AgentError {
             "The container engine has no addresses left for another network. Remove unused ones (docker network prune), or give it more: default-address-pools in /etc/docker/daemon.json",
         );
     }
+    if says(&["pool overlaps with other one on this address space"]) {
+        return refused(
+            "network_overlaps",
+            "A network of the Compose file has addresses that another network of this server has (docker network ls). Choose another `subnet` for it, or leave its `ipam` out.",
+        );
+    }
+    if says(&["has active endpoints"]) {
+        return refused(
+            "network_in_use",
+            "A network of the environment has containers that are not its own: it stays. Find them (docker network inspect) and disconnect or remove them, then try again.",
+        );
+    }
+    if says(&["volume is in use"]) {
+        return refused(
+            "volume_in_use",
+            "A volume of the environment is used by a container that is not its own: it stays. Find that (docker ps --all --filter volume=NAME) and remove it, then try again.",
+        );
+    }
     with_detail(
         refused(
-            "engine_refused",
+            REFUSED,
             "The container engine refused what was asked of it. The log of this step has its words.",
         ),
         format!("{} lines of complaints", complaint.lines().count()),
@@ -230,12 +269,37 @@ mod tests {
                 "image_missing",
             ),
             ("write /x: no space left on device", "disk_full"),
+            (
+                "Error response from daemon: Pool overlaps with other one on this address space",
+                "network_overlaps",
+            ),
+            (
+                "Error response from daemon: error while removing network: network shop_default id 3c has active endpoints",
+                "network_in_use",
+            ),
+            (
+                "Error response from daemon: remove shop_data: volume is in use - [3c]",
+                "volume_in_use",
+            ),
             ("something with hunter22", "engine_refused"),
         ] {
             let fault = fault(complaint);
             assert_eq!(fault.code, code, "{complaint}");
             assert!(!format!("{fault:?}").contains("hunter22"));
         }
+    }
+
+    #[test]
+    fn a_log_is_spoken_of_only_where_there_is_one_and_elsewhere_the_words_are_masked() {
+        let complaint = " Container shop-web-1  Creating\n\nbad option hunter22\nand more";
+        let values = [("A".to_string(), "hunter22".to_string())];
+        let unlogged = unlogged(complaint, &Mask::of(&values.into()));
+        assert_eq!(
+            (unlogged.code.as_str(), unlogged.detail.as_str()),
+            (REFUSED, "bad option ***")
+        );
+        assert!(!unlogged.message.contains("log of this step"));
+        assert!(fault(complaint).message.contains("log of this step"));
     }
 
     #[test]

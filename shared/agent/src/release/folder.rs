@@ -6,7 +6,9 @@ use crate::check;
 use crate::fault::{Result, broken, io_at, refused};
 use crate::files;
 use crate::paths::Paths;
+use crate::release::compose;
 use crate::release::plan::Files;
+use chrono::{DateTime, Utc};
 use protocol::release::{ReleasePlan, ReleasePrepare};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -124,20 +126,6 @@ impl Environment {
             .transpose()
     }
 
-    /// The release that the routes lead to.
-    pub fn live(&self) -> Result<Release> {
-        let live = self.state()?.live.map(|id| self.release(&id)).transpose()?;
-        live.ok_or_else(|| {
-            refused(
-                "never_released",
-                format!(
-                    "Nothing of {} runs on this server. Deploy first.",
-                    self.name
-                ),
-            )
-        })
-    }
-
     /// Throw all of it away.
     pub fn remove(&self) -> Result<()> {
         match std::fs::remove_dir_all(&self.path) {
@@ -203,8 +191,12 @@ impl Release {
         plan: &ReleasePlan,
     ) -> Result<()> {
         files::remove(&self.path.join("plan.json"))?;
-        store(&self.in_place(), &files.in_place)?;
-        store(&self.beside(), &files.beside)?;
+        for (path, file) in [
+            (self.in_place(), &files.in_place),
+            (self.beside(), &files.beside),
+        ] {
+            files::write(&path, compose::text(file).as_bytes(), 0o600)?;
+        }
         store(&self.path.join("decisions.json"), &files.decisions)?;
         store(&self.path.join("outlives.json"), &files.outlives)?;
         store(&self.path.join("ask.json"), &sum(asked)?)?;
@@ -249,6 +241,17 @@ impl Release {
             return files::write(&self.path.join("updated"), b"", 0o600);
         }
         files::remove(&self.path.join("updated")).map(|_| ())
+    }
+
+    /// When routes were last led to its containers or away from them; none when they never were.
+    pub fn switched_at(&self) -> Result<Option<DateTime<Utc>>> {
+        let kept: Option<i64> = load(&self.path.join("switched.json"))?;
+        Ok(kept.and_then(DateTime::from_timestamp_millis))
+    }
+
+    /// Keep it.
+    pub fn set_switched_at(&self, at: DateTime<Utc>) -> Result<()> {
+        store(&self.path.join("switched.json"), &at.timestamp_millis())
     }
 
     /// What was asked, its images pinned.
@@ -348,4 +351,37 @@ fn names(folder: &Path) -> Result<Vec<String>> {
         .collect();
     names.sort();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_compose_file_holds_no_character_that_yaml_refuses_or_folds_and_is_read_as_it_was() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let paths = Paths::under(root.path());
+        let environment = Environment::of(&paths, "shop").expect("a name");
+        let release = environment.release("d1").expect("an id");
+        let file = json!({ "services": { "web": { "environment": { "A": "\u{7f}\u{85}\u{2028}\u{feff}\n$$" } } } });
+        let files = Files {
+            in_place: file.clone(),
+            beside: file,
+            decisions: BTreeMap::new(),
+            outlives: Default::default(),
+            notes: Vec::new(),
+        };
+        let asked = json!({ "environment": "shop", "compose": "" });
+        let asked: ReleasePrepare = serde_json::from_value(asked).expect("asked");
+        let plan = json!({ "services": [], "volumes": [], "variables": [], "notes": [] });
+        let plan = serde_json::from_value(plan).expect("a plan");
+        release.make().expect("made");
+        release.keep(&asked, &asked, &files, &plan).expect("kept");
+        for path in [release.in_place(), release.beside()] {
+            let text = std::fs::read_to_string(path).expect("read");
+            assert!(!text.contains(['\u{7f}', '\u{85}', '\u{2028}', '\u{feff}']));
+        }
+        assert_eq!(release.files().expect("read"), files);
+    }
 }

@@ -19,10 +19,7 @@ pub fn observe(paths: &Paths, asked: &EnvironmentName) -> Result<Observed> {
     let environment = Environment::of(paths, &asked.environment)?;
     let all = container::of_environment(environment.name())?;
     let state = environment.state()?;
-    let scene = match &state.live {
-        Some(_) => Some(Scene::live(paths, environment.name())?),
-        None => None,
-    };
+    let scene = Scene::live(paths, environment.name())?;
     let routes = match &scene {
         Some(scene) if !scene.asked.routes.is_empty() => proxy::seen(paths, environment.name())?,
         _ => Vec::new(),

@@ -9,8 +9,10 @@ use crate::release::container::{DEPLOYMENT, ENVIRONMENT, has_health_check};
 use crate::release::engine;
 use crate::release::folder::{Environment, Ports, Release};
 use crate::release::images;
+use crate::release::mask::Mask;
 use crate::release::plan::{self, Files};
 use crate::release::ports;
+use protocol::AgentError;
 use protocol::release::{EnvironmentName, ReleasePlan, ReleasePrepare, Update, VolumesCreated};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,8 +29,7 @@ pub fn prepare(work: &Work, asked: &ReleasePrepare) -> Result<ReleasePlan> {
     let pinned = pin(asked, &resolved.model)?;
     let decisions = plan::decide(&resolved.model, &asked.routes);
     let before = environment.replaced_by(release.deployment())?;
-    let before =
-        before.map(|before| Ok::<_, protocol::AgentError>((before.files()?, before.ports()?)));
+    let before = before.map(|before| Ok::<_, AgentError>((before.files()?, before.ports()?)));
     let before = before.transpose()?;
     let mut plan = plan::plan(
         &resolved.model,
@@ -189,7 +190,7 @@ fn make(kind: &str, name: &str, entry: &Value, release: &Release) -> Result<bool
     match owner {
         Some(_) if entry.is_null() => return Ok(false),
         Some(owner) if owner == release.environment() => return Ok(false),
-        Some(_) => return Err(already_exists(&format!("The {kind} {name}"))),
+        Some(_) => return Err(anothers(kind, name)),
         None if entry.is_null() => {
             return Err(refused(
                 "external_missing",
@@ -205,8 +206,22 @@ fn make(kind: &str, name: &str, entry: &Value, release: &Release) -> Result<bool
     words.push(format!("--label={DEPLOYMENT}={}", release.deployment()));
     words.extend(options(kind, entry));
     words.extend(["--".to_string(), name.to_string()]);
-    engine::output(words.iter().map(String::as_str))?;
-    Ok(true)
+    let seen = engine::ask(words.iter().map(String::as_str))?;
+    if seen.ok {
+        return Ok(true);
+    }
+    // What it quotes may be an option, and that a value.
+    let mask = Mask::of(&release.asked()?.values);
+    Err(engine::unlogged(&seen.errors, &mask))
+}
+
+/// It stands there, and is not the environment's: it is used only when the file says so.
+fn anothers(kind: &str, name: &str) -> AgentError {
+    let mut fault = already_exists(&format!("The {kind} {name}"));
+    fault.message.push_str(
+        " To use it as it is, write `external: true` beside its name in the Compose file.",
+    );
+    fault
 }
 
 /// The environment that a network or volume says it is of, or nothing; none when it is not there.
@@ -222,13 +237,14 @@ fn owner(kind: &str, name: &str) -> Result<Option<String>> {
     if missing.contains("no such") || missing.contains("not found") {
         return Ok(None);
     }
-    Err(engine::fault(&seen.errors))
+    Err(engine::unlogged(&seen.errors, &Mask::default()))
 }
 
 /// What the file says of it, as arguments of the engine.
 fn options(kind: &str, entry: &Value) -> Vec<String> {
     let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
+        // The model is written for Compose, which takes `$$` for a `$`.
+        Value::String(text) => text.replace("$$", "$"),
         Value::Null => String::new(),
         other => other.to_string(),
     };
@@ -292,11 +308,24 @@ mod tests {
                 "--gateway=10.9.0.1"
             ]
         );
-        let volume = json!({"driver": "local", "driver_opts": {"type": "tmpfs", "size": 5}, "internal": true});
+        let volume = json!({"driver": "local", "driver_opts": {"type": "tmpfs", "size": 5, "o": "password=a$$b"}, "internal": true});
         assert_eq!(
             options("volume", &volume),
-            ["--driver=local", "--opt=type=tmpfs", "--opt=size=5"]
+            [
+                "--driver=local",
+                "--opt=type=tmpfs",
+                "--opt=size=5",
+                "--opt=o=password=a$b"
+            ]
         );
+    }
+
+    #[test]
+    fn who_meets_a_volume_of_somebody_elses_is_told_how_to_use_it() {
+        let fault = anothers("volume", "old_data");
+        assert_eq!(fault.code, "already_exists");
+        assert!(fault.message.contains("The volume old_data"));
+        assert!(fault.message.contains("`external: true`"));
     }
 
     #[test]

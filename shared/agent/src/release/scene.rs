@@ -45,11 +45,12 @@ impl Scene {
         Self::at(environment, release)
     }
 
-    /// Of the release that the routes lead to.
-    pub fn live(paths: &Paths, environment: &str) -> Result<Self> {
+    /// Of the release that the routes lead to; none on a server to which nothing of the environment was released.
+    pub fn live(paths: &Paths, environment: &str) -> Result<Option<Self>> {
         let environment = Environment::of(paths, environment)?;
-        let release = environment.live()?;
-        Self::at(environment, release)
+        let live = environment.state()?.live;
+        live.map(|id| Self::at(environment.clone(), environment.release(&id)?))
+            .transpose()
     }
 
     fn at(environment: Environment, release: Release) -> Result<Self> {
@@ -121,7 +122,7 @@ impl Scene {
         if seen.ok {
             Ok(())
         } else {
-            Err(engine::fault(&seen.errors))
+            Err(engine::unlogged(&seen.errors, &self.mask))
         }
     }
 }
@@ -129,4 +130,29 @@ impl Scene {
 /// Is it made by this Compose file?
 pub fn has_entry(file: &Value, container: &Container) -> bool {
     !file["services"][container.entry.as_str()].is_null()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::folder::State;
+
+    #[test]
+    fn a_server_to_which_nothing_was_released_has_no_scene_and_one_whose_release_is_damaged_says_so()
+     {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let paths = Paths::under(root.path());
+        assert!(Scene::live(&paths, "shop").expect("read").is_none());
+        let environment = Environment::of(&paths, "shop").expect("a name");
+        let release = environment.release("d1").expect("an id");
+        release.make().expect("made");
+        assert!(Scene::live(&paths, "shop").expect("read").is_none());
+        let state = State {
+            live: Some("d1".into()),
+            ..State::default()
+        };
+        environment.set_state(&state).expect("kept");
+        let fault = Scene::live(&paths, "shop").err().expect("refused");
+        assert_eq!(fault.code, "not_prepared");
+    }
 }

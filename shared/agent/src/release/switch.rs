@@ -1,6 +1,7 @@
 //! The routes lead to the new containers, or back; then the old ones are drained and go.
 //!
-//! Promise: one change of the proxy; until the release is finished the old containers stay as they are.
+//! Promise: one change of the proxy; until the release is finished the old containers stay as they are, and then for as
+//! long as the proxy may still lead anybody to them.
 
 use crate::fault::{Result, refused};
 use crate::host::Work;
@@ -9,17 +10,18 @@ use crate::jobs::work::Finished;
 use crate::proxy::{self, Way};
 use crate::release::container::Container;
 use crate::release::containers::take_away;
-use crate::release::folder::{Environment, State};
+use crate::release::folder::{Environment, Ports, State};
 use crate::release::many;
 use crate::release::scene::Scene;
 use crate::release::{images, observe, plan, ports, prepare};
+use chrono::{DateTime, Utc};
 use protocol::release::{
     EnvironmentName, FinishRelease, ReleaseFinished, Route, RouteSwitched, Tls,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A proxy takes its new configuration up before it says so; its first connection to a container may still wait.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
@@ -91,7 +93,12 @@ pub fn switch(work: &Work, asked: &EnvironmentName) -> Result<RouteSwitched> {
     let ways = ways(&scene, &Reach::All);
     let changed = proxy::set(work.paths, scene.environment.name(), &ways)?;
     let deployment = scene.release.deployment();
-    if scene.state.live.as_deref() != Some(deployment) {
+    let is_new = scene.state.live.as_deref() != Some(deployment);
+    if changed || is_new {
+        // Before the state: what is live has its moment.
+        scene.release.set_switched_at(now())?;
+    }
+    if is_new {
         scene.environment.set_state(&State {
             live: Some(deployment.to_string()),
             before: scene.state.live.clone(),
@@ -203,8 +210,13 @@ pub fn back(work: &mut Work, asked: &EnvironmentName) -> Result<()> {
         None => Vec::new(),
     };
     // Also when the state says nothing of a switch: it is written after the proxy was changed.
-    if proxy::set(work.paths, environment.name(), &ways)? {
+    let changed = proxy::set(work.paths, environment.name(), &ways)?;
+    if changed {
         work.did("the routes lead where they led before");
+    }
+    let release = environment.release(deployment)?;
+    if (changed || was_live) && release.is_prepared() {
+        release.set_switched_at(now())?;
     }
     if was_live {
         environment.set_state(&State {
@@ -236,15 +248,13 @@ pub fn finish(context: &Context, asked: &FinishRelease) -> Result<Finished> {
         .iter()
         .filter(|one| one.is_of(scene.environment.name()) && !own.contains(one.id.as_str()))
         .collect();
-    let now = ports::all(&scene.ports);
-    let upstreams: Vec<String> = old
-        .iter()
-        .flat_map(|one| one.ports.values())
-        .filter(|port| !now.contains(port))
-        .map(|port| format!("127.0.0.1:{port}"))
-        .collect();
+    let upstreams = upstreams(&old, &scene.ports);
     if !upstreams.is_empty() {
         context.log("Waiting until the old containers have answered what they were asked");
+        wait(
+            context,
+            proxy::old_routes_last(scene.release.switched_at()?, now()),
+        )?;
         let left = proxy::drain(
             &upstreams,
             Duration::from_secs(u64::from(asked.drain_seconds)),
@@ -288,6 +298,33 @@ pub fn finish(context: &Context, asked: &FinishRelease) -> Result<Finished> {
     )
 }
 
+/// Where containers are reached that go, other than at ports which stay in use.
+pub fn upstreams(going: &[&Container], stay: &Ports) -> Vec<String> {
+    let stay = ports::all(stay);
+    let ports = going.iter().flat_map(|one| one.ports.values());
+    ports
+        .filter(|port| !stay.contains(port))
+        .map(|port| format!("127.0.0.1:{port}"))
+        .collect()
+}
+
+/// The host's own time.
+pub fn now() -> DateTime<Utc> {
+    DateTime::from(SystemTime::now())
+}
+
+fn wait(context: &Context, time: Duration) -> Result<()> {
+    let until = Instant::now() + time;
+    loop {
+        context.check()?;
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK_AGAIN.min(left));
+    }
+}
+
 /// Folders that nobody goes back to, checkouts, and images that nothing needs.
 fn tidy(context: &Context, scene: &Scene, keep: &[String]) -> Result<images::Pruned> {
     for release in scene.environment.releases()? {
@@ -301,16 +338,11 @@ fn tidy(context: &Context, scene: &Scene, keep: &[String]) -> Result<images::Pru
             remove_checkout(&release.checkout())?;
         }
     }
-    let lapsed = scene.environment.lapsed()?;
-    if lapsed.is_empty() {
-        return Ok(images::Pruned::default());
-    }
-    let pruned = images::prune(context.paths(), &lapsed)?;
+    let pruned = images::prune_lapsed(context.paths(), &scene.environment)?;
     pruned
         .images
         .iter()
         .for_each(|image| context.log(&format!("The image {image} is gone")));
-    scene.environment.set_lapsed(&BTreeSet::new())?;
     Ok(pruned)
 }
 
@@ -342,5 +374,44 @@ fn remove_checkout(path: &Path) -> Result<()> {
             Err(crate::fault::io_at(path, &error))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::health::container;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn only_ports_that_go_with_their_containers_are_waited_for() {
+        let at = |ports: &[(u16, u16)]| Container {
+            ports: ports.iter().copied().collect(),
+            ..container("running")
+        };
+        let (web, db) = (at(&[(80, 20_001), (81, 20_002)]), at(&[]));
+        let going = [&web, &db];
+        assert_eq!(
+            upstreams(&going, &Ports::new()),
+            ["127.0.0.1:20001", "127.0.0.1:20002"]
+        );
+        let kept = BTreeMap::from([(81, vec![20_002, 20_003])]);
+        let stay = Ports::from([("web".to_string(), kept)]);
+        assert_eq!(upstreams(&going, &stay), ["127.0.0.1:20001"]);
+    }
+
+    #[test]
+    fn a_release_knows_when_routes_were_led_to_it_also_after_the_agent_ended() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let paths = crate::paths::Paths::under(root.path());
+        let release = || {
+            let environment = Environment::of(&paths, "shop").expect("a name");
+            environment.release("d1").expect("an id")
+        };
+        release().make().expect("made");
+        assert_eq!(release().switched_at().expect("read"), None);
+        let at = DateTime::from_timestamp_millis(1_763_769_600_123).expect("a time");
+        release().set_switched_at(at).expect("kept");
+        assert_eq!(release().switched_at().expect("read"), Some(at));
     }
 }

@@ -249,7 +249,16 @@ impl Host {
 
 /// Ask the proxy as a client from elsewhere does; nothing when it does not answer.
 pub fn get(address: &str, host: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect((address, 80)).ok()?;
+    ask(connect(address)?, host)
+}
+
+/// A connection on which nothing is asked yet.
+pub fn connect(address: &str) -> Option<TcpStream> {
+    TcpStream::connect((address, 80)).ok()
+}
+
+/// Ask on it.
+pub fn ask(mut stream: TcpStream, host: &str) -> Option<(u16, String)> {
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
         .ok()?;

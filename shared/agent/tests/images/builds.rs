@@ -1,9 +1,12 @@
 //! Built.
 
 use crate::stage::*;
+use agent::processes::ProcessId;
+use agent::release::folder::Environment;
 use agent::release::images::build;
 use protocol::release::{BuildImage, ImageBuilt};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Instant;
 
@@ -58,6 +61,20 @@ pub fn built() {
     let before = Instant::now();
     assert_eq!(gives::<ImageBuilt>(build(&one.context, &order)), done);
     println!("a repeat finds it in {:?}", before.elapsed());
+    // What only releases that are gone needed makes room.
+    let gone = "triphammer/builds:gone";
+    run(&["docker", "tag", &done.tag, gone]);
+    let environment = Environment::of(one.context.paths(), "builds").expect("a name");
+    environment
+        .set_lapsed(&BTreeSet::from([gone.to_string()]))
+        .expect("kept");
+    let next = job(7, &based("RUN true"));
+    let mut second = order.clone();
+    second.tag = "triphammer/builds:2".into();
+    try_run(&["docker", "image", "rm", "-f", &second.tag]);
+    gives::<ImageBuilt>(build(&next.context, &second));
+    assert_eq!(run(&["docker", "image", "ls", "-q", gone]), "");
+    assert!(environment.lapsed().expect("read").is_empty());
     // Of another environment, or of nobody's.
     let mut theirs = order.clone();
     theirs.tag = format!("{PUBLIC}/lab/busybox:1");
@@ -152,6 +169,8 @@ pub fn out_of_disk() {
         one.log().lines().last().unwrap_or_default()
     );
     assert_eq!(error.code, "build_out_of_disk");
+    // Docker's plugin has ended with it.
+    assert_eq!(ProcessId::own().children(), [0; 0]);
     assert!(
         free() + 200 * 1024 * 1024 > before,
         "{} of {before} are free",

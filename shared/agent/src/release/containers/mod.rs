@@ -14,7 +14,8 @@ use crate::fault::{Result, first_bytes, refused, with_detail};
 use crate::jobs::context::Context;
 use crate::jobs::work::Finished;
 use crate::release::container::{self, Container};
-use crate::release::health;
+use crate::release::engine;
+use crate::release::health::{self, Watch};
 use crate::release::images;
 use crate::release::many;
 use crate::release::plan;
@@ -58,7 +59,8 @@ pub fn start(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
             .flat_map(|name| plan::entries_of(&scene.files.in_place, name))
             .collect();
         up(context, &scene, &scene.in_place(), &entries)?;
-        health::until_ready(context, &scene, &waited_for(&scene, &early))?;
+        let early = waited_for(&scene, &early);
+        health::until_ready(context, &scene, Watch::Started(&early))?;
     }
     tell_of_lost_data(context, &scene)?;
     up(context, &scene, &scene.beside(), &[])?;
@@ -149,14 +151,14 @@ pub fn up(context: &Context, scene: &Scene, project: &Project, entries: &[String
         if seen.ok {
             return Ok(());
         }
-        let fault = crate::release::engine::fault(&seen.errors);
+        let fault = engine::fault(&seen.errors);
         tries += 1;
         if fault.kind != AgentErrorKind::Busy || tries >= TRIES {
             break fault;
         }
         sleep(TRY_AGAIN);
     };
-    if fault.code != "engine_refused" {
+    if fault.code != engine::REFUSED {
         return Err(fault);
     }
     // The engine is asked which one it was: its words are for people, and change.

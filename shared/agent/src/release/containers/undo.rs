@@ -1,24 +1,32 @@
 //! What a release started goes, and what it updated in place is as before.
 //!
-//! Promise: by the marks of this deployment alone; volumes stay; undo of nothing is a success.
+//! Promise: by the marks of this deployment alone; what it was asked is answered, for some seconds; volumes stay; undo of
+//! nothing is a success.
 
 use super::{TRIES, TRY_AGAIN};
 use crate::fault::{Result, refused};
 use crate::host::Work;
 use crate::paths::Paths;
+use crate::proxy;
 use crate::release::container::{self, Container};
 use crate::release::engine;
-use crate::release::folder::{Environment, Release};
+use crate::release::folder::{Environment, Ports, Release};
+use crate::release::mask::Mask;
 use crate::release::project::Project;
 use crate::release::scene::{Scene, has_entry};
+use crate::release::switch;
 use protocol::AgentErrorKind;
 use protocol::release::EnvironmentName;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// What failed to become ready has no long work to end, and an undo is to take seconds.
 const UNDO_GRACE_SECONDS: &str = "10";
+
+/// The call has 45 seconds, and stopping the containers takes the grace of them.
+const DRAIN_WITHIN: Duration = Duration::from_secs(15);
 
 /// See [`protocol::Call::ContainersRemove`].
 pub fn remove(work: &mut Work, asked: &EnvironmentName) -> Result<()> {
@@ -45,6 +53,11 @@ pub fn remove(work: &mut Work, asked: &EnvironmentName) -> Result<()> {
                 || (one.project == environment.name() && !has_entry(&stay, one))
         })
         .collect();
+    let stay = match &replaced {
+        Some(replaced) => replaced.ports()?,
+        None => Ports::new(),
+    };
+    drain(&release, &switch::upstreams(&own, &stay));
     take_away(&own, Some(UNDO_GRACE_SECONDS))?;
     if !own.is_empty() {
         work.did(format!("{} containers are gone", own.len()));
@@ -53,6 +66,19 @@ pub fn remove(work: &mut Work, asked: &EnvironmentName) -> Result<()> {
         Some(replaced) if state.stopped => stop_again(work.paths, &environment, &replaced),
         _ => Ok(()),
     }
+}
+
+/// Requests that came while the routes led here may end. They are no reason to keep what is undone: what cannot be seen is
+/// not waited for.
+fn drain(release: &Release, upstreams: &[String]) {
+    if upstreams.is_empty() {
+        return;
+    }
+    let until = Instant::now() + DRAIN_WITHIN;
+    if let Ok(Some(at)) = release.switched_at() {
+        sleep(proxy::old_routes_last(Some(at), switch::now()));
+    }
+    let _ = proxy::drain(upstreams, until.saturating_duration_since(Instant::now()));
 }
 
 /// A person had stopped the environment; the release started a part of it.
@@ -143,7 +169,7 @@ pub fn take_away(containers: &[&Container], grace_seconds: Option<&str>) -> Resu
             .filter(|line| !line.contains("No such container"))
             .count();
         if !seen.ok && others > 0 {
-            return Err(engine::fault(&seen.errors));
+            return Err(engine::unlogged(&seen.errors, &Mask::default()));
         }
     }
     Ok(())

@@ -79,11 +79,11 @@ pub fn ended(container: &Container) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    fn container(state: &str) -> Container {
+    pub fn container(state: &str) -> Container {
         Container {
             id: "a".into(),
             name: "shop-web-1".into(),

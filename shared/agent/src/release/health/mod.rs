@@ -7,7 +7,9 @@ mod probe;
 mod watch;
 
 pub use judge::ended;
-pub use watch::until_ready;
+#[cfg(test)]
+pub(crate) use judge::tests::container;
+pub use watch::{Watch, until_ready};
 
 use crate::fault::Result;
 use crate::jobs::context::Context;
@@ -29,7 +31,7 @@ pub fn wait(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
         "Waiting until the containers of {} are ready",
         asked.environment
     ));
-    let mut containers = until_ready(context, &scene, &scene.names_beside())?;
+    let mut containers = until_ready(context, &scene, Watch::Started(&scene.names_beside()))?;
     let in_place = scene.names_in_place();
     if !in_place.is_empty() {
         // Before the first of them changes: the undo looks for it.
@@ -43,7 +45,7 @@ pub fn wait(context: &Context, asked: &EnvironmentName) -> Result<Finished> {
             context.log(note);
         }
         containers::up(context, &scene, &scene.in_place(), &[])?;
-        containers.extend(until_ready(context, &scene, &in_place)?);
+        containers.extend(until_ready(context, &scene, Watch::Started(&in_place))?);
     }
     let summary = match containers.len() {
         1 => "1 container is ready".to_string(),

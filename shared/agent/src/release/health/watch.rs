@@ -18,6 +18,35 @@ use std::time::{Duration, Instant, SystemTime};
 /// A look costs the engine some milliseconds; a cancel is seen between two.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
+/// Which containers are waited for.
+#[derive(Debug, Clone, Copy)]
+pub enum Watch<'a> {
+    /// All of these services, of a release that was just started: what the engine started again came to an end.
+    Started(&'a BTreeSet<String>),
+    /// All of these services, of a release that is live: what was before the first look is past.
+    Live(&'a BTreeSet<String>),
+    /// This one alone, which was restarted; what its neighbours went through is no matter of it.
+    Restarted(&'a Container),
+}
+
+impl Watch<'_> {
+    fn means(&self, container: &Container) -> bool {
+        match self {
+            Self::Started(services) | Self::Live(services) => services.contains(&container.service),
+            Self::Restarted(one) => one.id == container.id,
+        }
+    }
+
+    /// The engine's restarts that are none of what is watched.
+    fn restarts_before(&self, container: &Container, deployment: &str) -> u32 {
+        match self {
+            // An older one that stays may have had its restarts long ago.
+            Self::Started(_) if container.deployment == deployment => 0,
+            _ => container.restarts,
+        }
+    }
+}
+
 /// One container under watch.
 #[derive(Default)]
 struct Watched {
@@ -28,12 +57,8 @@ struct Watched {
     ready: Option<ContainerHealth>,
 }
 
-/// Wait until all containers of these services are ready, each by its service's gate.
-pub fn until_ready(
-    context: &Context,
-    scene: &Scene,
-    services: &BTreeSet<String>,
-) -> Result<Vec<ContainerHealth>> {
+/// Wait until all of these containers are ready, each by its service's gate.
+pub fn until_ready(context: &Context, scene: &Scene, watch: Watch) -> Result<Vec<ContainerHealth>> {
     let begun = Instant::now();
     let mut watched: BTreeMap<String, Watched> = BTreeMap::new();
     loop {
@@ -42,9 +67,9 @@ pub fn until_ready(
         let own: Vec<&Container> = scene
             .own(&all)
             .into_iter()
-            .filter(|one| services.contains(&one.service))
+            .filter(|one| watch.means(one))
             .collect();
-        all_there(scene, services, &own)?;
+        all_there(scene, watch, &own)?;
         let now = DateTime::<Utc>::from(SystemTime::now());
         let mut due = Vec::new();
         for container in &own {
@@ -52,12 +77,7 @@ pub fn until_ready(
             let one = watched
                 .entry(container.id.clone())
                 .or_insert_with(|| Watched {
-                    // An older one that stays may have had its restarts long ago.
-                    restarts: if container.deployment == deployment {
-                        0
-                    } else {
-                        container.restarts
-                    },
+                    restarts: watch.restarts_before(container, deployment),
                     ..Watched::default()
                 });
             let gate = gate(scene, &container.service);
@@ -151,7 +171,20 @@ fn gate(scene: &Scene, service: &str) -> Gate {
 }
 
 /// Each service has its containers: none at all are not "all of them".
-fn all_there(scene: &Scene, services: &BTreeSet<String>, own: &[&Container]) -> Result<()> {
+fn all_there(scene: &Scene, watch: Watch, own: &[&Container]) -> Result<()> {
+    let services = match watch {
+        Watch::Started(services) | Watch::Live(services) => services,
+        Watch::Restarted(_) if !own.is_empty() => return Ok(()),
+        Watch::Restarted(one) => {
+            return Err(refused(
+                "not_healthy",
+                format!(
+                    "{}: its container {} is not there any more. Somebody or something removed it; deploy again.",
+                    one.service, one.name
+                ),
+            ));
+        }
+    };
     for service in services {
         let planned = scene
             .plan
@@ -268,5 +301,58 @@ fn before(container: &Container) -> String {
             ..container.clone()
         }),
         _ => "ended".to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::judge::tests::container;
+    use super::*;
+
+    fn replica(id: &str, restarts: u32) -> Container {
+        Container {
+            id: id.into(),
+            restarts,
+            ..container("running")
+        }
+    }
+
+    fn seen(watch: Watch, container: &Container) -> Seen {
+        let expected = Expected {
+            once: false,
+            is_probed: false,
+            restarts: watch.restarts_before(container, "d1"),
+        };
+        let now = DateTime::from_timestamp(2_000, 0).expect("a time");
+        judge(container, expected, now)
+    }
+
+    #[test]
+    fn a_restart_is_an_end_only_in_a_release_that_was_just_started() {
+        let web = BTreeSet::from(["web".to_string()]);
+        let crashed = replica("a", 1);
+        assert!(matches!(
+            seen(Watch::Started(&web), &crashed),
+            Seen::Ended(_)
+        ));
+        assert!(matches!(seen(Watch::Live(&web), &crashed), Seen::Good(_)));
+        assert!(matches!(
+            seen(Watch::Restarted(&crashed), &crashed),
+            Seen::Good(_)
+        ));
+        let older = Container {
+            deployment: "d0".into(),
+            ..crashed
+        };
+        assert!(matches!(seen(Watch::Started(&web), &older), Seen::Good(_)));
+    }
+
+    #[test]
+    fn who_waits_for_a_restarted_container_does_not_look_at_its_neighbours() {
+        let (one, other) = (replica("a", 0), replica("b", 1));
+        assert!(Watch::Restarted(&one).means(&one));
+        assert!(!Watch::Restarted(&one).means(&other));
+        let web = BTreeSet::from(["web".to_string()]);
+        assert!(Watch::Live(&web).means(&one) && Watch::Live(&web).means(&other));
     }
 }

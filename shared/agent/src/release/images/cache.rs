@@ -4,10 +4,10 @@
 
 use super::engine::{Engine, Failure, escaped, read};
 use crate::fault::Result;
-use crate::run::{self, As};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Parents can go only after their children: no chain of steps is longer than the engine's own limit of layers.
 const PASSES: usize = 128;
@@ -41,13 +41,12 @@ struct Freed {
 }
 
 /// Now, as the engine writes times: RFC 3339 in UTC, to the second.
-pub fn now() -> Result<String> {
-    let date = run::need("date", "coreutils")?;
-    let seen = run::run(
-        run::command(&date, As::Root).args(["-u", "+%Y-%m-%dT%H:%M:%S"]),
-        b"",
-    )?;
-    Ok(seen.output.trim().to_string())
+pub fn now() -> String {
+    written(SystemTime::now().into())
+}
+
+fn written(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
 /// Remove what was made since then. Bytes that came free.
@@ -82,4 +81,17 @@ pub fn prune_since(engine: &Engine, since: &str) -> Result<u64> {
         }
     }
     Ok(freed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_written_as_the_beginning_of_what_the_engine_writes_in_that_second() {
+        let moment = written(DateTime::from_timestamp(1_763_769_600, 0).expect("a time"));
+        assert_eq!(moment, "2025-11-22T00:00:00");
+        assert!("2025-11-22T00:00:00.5Z" >= moment.as_str());
+        assert!("2025-11-21T23:59:59.9Z" < moment.as_str());
+    }
 }

@@ -19,7 +19,7 @@ mod socket;
 pub use build::build;
 pub use load::load;
 pub use pin::pin;
-pub use prune::{Pruned, prune};
+pub use prune::{Pruned, prune, prune_lapsed};
 pub use pull::pull;
 pub use save::save;
 

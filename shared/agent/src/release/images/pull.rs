@@ -4,7 +4,7 @@
 
 use super::engine::{Engine, Failure, escaped, events};
 use super::reference::Reference;
-use super::{login, registry};
+use super::{login, prune, registry};
 use crate::fault::{Result, broken, refused};
 use crate::jobs::context::Context;
 use crate::jobs::work::Finished;
@@ -95,6 +95,7 @@ pub fn pull(context: &Context, asked: &PullImages) -> Result<Finished> {
     let (prepared, plan) = (release.asked()?, release.plan()?);
     let engine = Engine::of(context)?;
     let room = engine.info()?.docker_root_dir;
+    prune::make_room(context, &environment);
     let mut images: Vec<ImagePresent> = Vec::new();
     let mut fetched = 0;
     for service in plan.services {

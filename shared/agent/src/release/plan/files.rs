@@ -45,14 +45,14 @@ pub struct Outlives {
     pub volumes: BTreeMap<String, Value>,
 }
 
-/// The name on the host of a network or volume of the file.
+/// The name on the host of a network or volume of the file. Compose names each in what it prints: by the project and the
+/// key, unless the file has a name of its own, which is meant as it stands.
 pub fn real_name(environment: &str, key: &str, entry: &Value) -> String {
-    let own = entry["name"].as_str().unwrap_or(key);
-    // A name that is not made of the project's and the key was chosen in the file, and allowed.
-    if is_external(entry) || (own != key && !own.ends_with(&format!("_{key}"))) {
-        return own.to_string();
+    match entry["name"].as_str() {
+        Some(own) => own.to_string(),
+        None if is_external(entry) => key.to_string(),
+        None => format!("{environment}_{key}"),
     }
-    format!("{environment}_{key}")
 }
 
 fn is_external(entry: &Value) -> bool {
@@ -109,7 +109,9 @@ pub fn files(
         services
     });
     for (name, service) in &mut sides[0] {
-        keep_unchanged(service, &before["services"][name.as_str()]);
+        if same_contents(service, model, before) {
+            keep_unchanged(service, &before["services"][name.as_str()]);
+        }
     }
     let [in_place, beside] = sides;
     let in_place = file(
@@ -265,6 +267,15 @@ fn wait_for_all_copies(services: &mut Map<String, Value>) {
             }
         }
     }
+}
+
+/// What a service only names Compose does not compare: a config's or secret's text stands beside the services.
+fn same_contents(service: &Value, model: &Value, before: &Value) -> bool {
+    ["configs", "secrets"].into_iter().all(|kind| {
+        let named = service[kind].as_array().into_iter().flatten();
+        let mut keys = named.filter_map(|one| one["source"].as_str().or(one.as_str()));
+        keys.all(|key| model[kind][key] == before[kind][key])
+    })
 }
 
 /// The label of the deployment that made it is part of what Compose compares: a service that did not change keeps it.

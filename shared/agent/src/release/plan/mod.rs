@@ -10,10 +10,12 @@ pub use decide::{Decision, decide};
 pub use files::{Files, Outlives, entries_of, files, names_in, real_name};
 
 use crate::fault::{Result, refused};
-use crate::release::folder::Ports;
 use protocol::release::{REPLICAS_LIMIT, ReleasePlan, ReleasePrepare, ServicePlan, VolumePlan};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Where the proxy takes HTTP and HTTPS.
+const PORTS_OF_THE_PROXY: [u64; 2] = [80, 443];
 
 /// A release's services and how each is replaced.
 pub type Decisions = BTreeMap<String, Decision>;
@@ -129,6 +131,14 @@ fn check_service(
             ),
         ));
     }
+    if let Some(port) = of_the_proxy(service) {
+        return Err(refused(
+            "port_of_the_proxy",
+            format!(
+                "The service {name} publishes port {port} of the server. The proxy has it: give the service a route and leave `ports` out."
+            ),
+        ));
+    }
     let has_image = service.contains_key("image") || asked.images.contains_key(name);
     if !has_image {
         return Err(refused(
@@ -163,6 +173,21 @@ pub fn replicas(service: &Map<String, Value>) -> u64 {
         .and_then(Value::as_u64)
         .or_else(of_deploy)
         .unwrap_or(1)
+}
+
+/// A port that it publishes and the proxy listens at; on whatever address, for the proxy listens on all of them.
+fn of_the_proxy(service: &Map<String, Value>) -> Option<u64> {
+    let all = service.get("ports").and_then(Value::as_array)?;
+    let mut tcp = all
+        .iter()
+        .filter(|port| port["protocol"].as_str().unwrap_or("tcp") == "tcp");
+    tcp.find_map(|port| {
+        let published = match &port["published"] {
+            Value::String(text) => text.parse().ok()?,
+            other => other.as_u64()?,
+        };
+        PORTS_OF_THE_PROXY.contains(&published).then_some(published)
+    })
 }
 
 /// Ports of the server that it publishes, for people: `127.0.0.1:80:8080/tcp`.
@@ -270,16 +295,6 @@ pub fn plan(
 fn has_health_check(service: &Map<String, Value>) -> bool {
     let check = service.get("healthcheck");
     check.is_some_and(|check| check["disable"] != true && check["test"][0] != "NONE")
-}
-
-/// Where a routed service's containers are reached: `127.0.0.1:20001`.
-pub fn upstreams(ports: &Ports, service: &str, port: u16) -> Vec<String> {
-    let all = ports
-        .get(service)
-        .and_then(|all| all.get(&port))
-        .into_iter()
-        .flatten();
-    all.map(|port| format!("127.0.0.1:{port}")).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::paths::Paths;
 use crate::release::container::{DEPLOYMENT, SERVICE};
-use crate::release::folder::{Environment, Release};
+use crate::release::folder::{Environment, Ports, Release};
 use proptest::prelude::*;
 use protocol::release::{Route, Tls, Update};
 use serde_json::json;
@@ -206,12 +206,42 @@ fn a_service_in_place_that_did_not_change_is_the_same_to_compose() {
 }
 
 #[test]
+fn a_service_in_place_is_made_again_when_a_config_or_secret_that_it_names_has_another_text() {
+    let model = |kind: &str, text: &str, other: &str| {
+        let mut model = web_with(json!({}));
+        model["services"]["db"][kind] = json!([{"source": "own", "target": "/etc/own"}]);
+        model[kind] =
+            json!({"own": {"name": "shop_own", "content": text}, "other": {"content": other}});
+        model
+    };
+    for kind in ["configs", "secrets"] {
+        let made_by =
+            |files: &Files| files.in_place["services"]["db"]["labels"][DEPLOYMENT].clone();
+        let after = |deployment: &str, model: &Value, before: &Files| {
+            made(model, &asked(&["web"]), deployment, &before.in_place)
+        };
+        let first = made(&model(kind, "a", "x"), &asked(&["web"]), "d1", &Value::Null);
+        let same = after("d2", &model(kind, "a", "y"), &first);
+        assert_eq!(
+            (made_by(&same), &same.in_place),
+            (json!("d1"), &first.in_place)
+        );
+        let changed = after("d3", &model(kind, "b", "y"), &same);
+        assert_eq!(made_by(&changed), "d3", "{kind}");
+        assert_eq!(
+            made_by(&after("d4", &model(kind, "b", "y"), &changed)),
+            "d3"
+        );
+    }
+}
+
+#[test]
 fn networks_and_volumes_are_made_beforehand_and_those_of_others_only_named() {
     let mut model = web_with(
         json!({"networks": {"default": null, "proxy": null}, "volumes": [{"type": "volume", "source": "data", "target": "/d", "read_only": true}]}),
     );
-    model["networks"] = json!({"default": {"name": "x_default", "ipam": {}}, "proxy": {"name": "shared", "external": true}, "unused": {"name": "x_unused"}});
-    model["volumes"] = json!({"data": {"name": "x_data", "driver": "local"}});
+    model["networks"] = json!({"default": {"name": "shop_default", "ipam": {}}, "proxy": {"name": "shared", "external": true}, "unused": {"name": "shop_unused"}});
+    model["volumes"] = json!({"data": {"name": "shop_data", "driver": "local"}});
     let files = made(&model, &asked(&["web"]), "d1", &Value::Null);
     assert_eq!(
         files.beside["networks"],
@@ -225,6 +255,27 @@ fn networks_and_volumes_are_made_beforehand_and_those_of_others_only_named() {
     assert_eq!(files.outlives.networks["shared"], Value::Null);
     assert_eq!(files.outlives.volumes["shop_data"]["driver"], "local");
     assert!(!files.outlives.networks.contains_key("shop_unused"));
+}
+
+#[test]
+fn a_volume_or_network_with_a_name_of_its_own_keeps_it_whatever_that_ends_in() {
+    for (entry, name) in [
+        (json!({"name": "old_data"}), "old_data"),
+        (json!({"name": "data"}), "data"),
+        (json!({"name": "shop_data"}), "shop_data"),
+        (json!({"name": "old_data", "external": true}), "old_data"),
+        (json!({"external": true}), "data"),
+        (json!({}), "shop_data"),
+    ] {
+        assert_eq!(real_name("shop", "data", &entry), name, "{entry}");
+    }
+    let mut model = web_with(json!({}));
+    model["services"]["db"]["volumes"] =
+        json!([{"type": "volume", "source": "data", "target": "/d"}]);
+    model["volumes"] = json!({"data": {"name": "old_data"}});
+    let files = made(&model, &asked(&["web"]), "d1", &Value::Null);
+    assert_eq!(files.in_place["volumes"]["data"]["name"], "old_data");
+    assert!(files.outlives.volumes.contains_key("old_data"));
 }
 
 #[test]
@@ -265,6 +316,27 @@ fn what_cannot_be_a_release_is_refused_with_its_code() {
         .gates
         .insert("db".into(), serde_json::from_value(gate).expect("a gate"));
     assert_eq!(code(&gated, &good), "bad_health_check");
+}
+
+#[test]
+fn the_ports_of_the_proxy_are_published_by_no_service() {
+    let publishing = |port: Value| check(&asked(&["web"]), &web_with(json!({ "ports": [port] })));
+    for port in [
+        json!({"target": 80, "published": "80", "protocol": "tcp"}),
+        json!({"target": 8443, "published": 443}),
+        json!({"target": 80, "published": "80", "host_ip": "127.0.0.1"}),
+    ] {
+        let fault = publishing(port.clone()).expect_err("refused");
+        assert_eq!(fault.code, "port_of_the_proxy", "{port}");
+        assert!(fault.message.contains("give the service a route"));
+    }
+    for port in [
+        json!({"target": 80}),
+        json!({"target": 80, "published": "8080"}),
+        json!({"target": 443, "published": "443", "protocol": "udp"}),
+    ] {
+        assert!(publishing(port.clone()).is_ok(), "{port}");
+    }
 }
 
 #[test]

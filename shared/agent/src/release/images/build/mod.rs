@@ -15,10 +15,11 @@ use super::login::LoginFolder;
 use super::pull::Pulling;
 use super::reference::Reference;
 use super::registry;
-use super::{DEPLOYMENT_LABEL, ENVIRONMENT_LABEL, cache};
+use super::{DEPLOYMENT_LABEL, ENVIRONMENT_LABEL, cache, prune};
 use crate::fault::{Result, already_exists, bad_request, broken, io_at, missing_software, refused};
 use crate::jobs::context::Context;
 use crate::jobs::work::Finished;
+use crate::processes::ProcessId;
 use crate::release::folder::Environment;
 use crate::run::{self, As};
 use protocol::AgentError;
@@ -57,9 +58,10 @@ pub fn build(context: &Context, asked: &BuildImage) -> Result<Finished> {
         room,
         tag: &tag,
     };
+    prune::make_room(context, &environment);
     building.check_disk()?;
     building.fetch_untrusted_bases(&place)?;
-    let since = cache::now()?;
+    let since = cache::now();
     let result = building.run(&place);
     // A cancel ends the program, which is then seen as a failed one.
     context.check()?;
@@ -281,8 +283,10 @@ impl Building<'_> {
                 && let Err(error) = self.check_disk()
             {
                 full = Some(error);
-                // Its end is seen by the next look; the builder ends what it ran for it.
+                // With its plugin, a program of its own that would build on; nothing else of this work runs meanwhile.
+                // Their end is seen by the next look, and the builder ends what it ran for them.
                 let _ = child.kill();
+                ProcessId::own().end_children();
             }
             if let Some(steps) = steps.as_deref_mut() {
                 steps.look();
