@@ -144,6 +144,7 @@ pub(crate) mod tests {
                 id: ServerId::from_parts(1, 1),
                 name: "docker1".to_string(),
             }],
+            left_servers: Vec::new(),
             quorum: 1,
             source: settings.source,
             commit: None,
