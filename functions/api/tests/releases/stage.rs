@@ -5,7 +5,8 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request};
 use domain::lifecycle::{Change, LockEffect, Snapshot, TargetEffect};
 use domain::{
-    DeploymentId, DeploymentStatus, Outcome, Phase, Role, Scope, Settlement, TeamId, TokenId,
+    Deployment, DeploymentId, DeploymentStatus, Outcome, Phase, Role, Scope, Settlement, TeamId,
+    TokenId,
 };
 use kit::Cloud;
 use records::{AuditEntry, Records, RecordsError, TokenRecord};
@@ -223,39 +224,52 @@ impl Api {
     }
 }
 
-/// A deployment's verdict and end, written as they are written.
+/// A deployment's verdict, and then its end, written as they are written.
 async fn ended(records: &Records, team: TeamId, id: DeploymentId, status: DeploymentStatus) {
-    let decide = |snapshot: &Snapshot| -> Result<_, RecordsError> {
-        let mut deployment = snapshot.deployment.clone();
-        let well = status == DeploymentStatus::Completed;
-        deployment.seq += 1;
+    let well = status == DeploymentStatus::Completed;
+    let written = async |locks: LockEffect, how: &dyn Fn(&mut Deployment) -> TargetEffect| {
+        let decide = |snapshot: &Snapshot| -> Result<_, RecordsError> {
+            let mut deployment = snapshot.deployment.clone();
+            deployment.seq += 1;
+            let target = how(&mut deployment);
+            let change = Change {
+                deployment,
+                steps: Vec::new(),
+                locks,
+                target,
+            };
+            Ok((Some(change), ()))
+        };
+        let changed = records.deployment_change(team, id, decide).await;
+        changed.expect("changed");
+    };
+    written(LockEffect::Keep, &|deployment| {
         deployment.status = status;
         deployment.outcome = Some(if well {
             Outcome::Succeeded
         } else {
             Outcome::Failed
         });
+        deployment.finished_at = Some(deployment.created_at);
+        match deployment.on_commit.filter(|_| well) {
+            Some(what) => TargetEffect::Commit(what),
+            None => TargetEffect::None,
+        }
+    })
+    .await;
+    written(LockEffect::Free, &|deployment| {
         deployment.settlement = Settlement::Settled;
         deployment.phase = deployment
             .phase
             .map(|phase| if well { Phase::Ready } else { phase });
-        deployment.finished_at = Some(deployment.created_at);
         deployment.settled_at = Some(deployment.created_at);
-        let target = match (well, deployment.creates_target, deployment.on_commit) {
-            (true, true, _) => TargetEffect::Activate,
-            (true, _, Some(what)) => TargetEffect::Commit(what),
-            _ => TargetEffect::None,
-        };
-        let change = Change {
-            deployment,
-            steps: Vec::new(),
-            locks: LockEffect::Free,
-            target,
-        };
-        Ok((Some(change), ()))
-    };
-    let changed = records.deployment_change(team, id, decide).await;
-    changed.expect("changed");
+        if well && deployment.creates_target {
+            TargetEffect::Activate
+        } else {
+            TargetEffect::None
+        }
+    })
+    .await;
 }
 
 pub fn text(value: &Value) -> String {
