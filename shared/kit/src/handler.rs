@@ -250,8 +250,7 @@ impl Held {
             .collect()
     }
 
-    /// How it ended on one of them.
-    /// A server's end; when that was told before, what was told stands.
+    /// How it ended on one of them; when that was told before, what was told stands.
     pub(crate) async fn ended_on(
         &self,
         cloud: &Cloud,

@@ -16,7 +16,7 @@ use domain::{
 use pipelines::inputs::{PromotedFrom, Release};
 use records::RecordsError;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An environment with all that a release of it reads.
 #[derive(Debug, Clone)]
@@ -86,8 +86,8 @@ pub enum Refused {
     /// It is made from what is uploaded, and nothing was.
     #[error("This service is built from an archive: upload one, and name it as upload_id.")]
     UploadNeeded,
-    /// What is live is on servers that the release never was on.
-    #[error("What is live runs on {}, where that release was not. Deploy again instead.", .0.join(", "))]
+    /// The release was for other servers.
+    #[error("That release was for other servers; the environment is on {} now. Deploy again instead.", .0.join(", "))]
     ServersChanged(Vec<String>),
     /// Pushes do not deploy, because somebody went back.
     #[error(
@@ -310,7 +310,7 @@ impl Found {
 
     /// What was asked for once, asked for again: with the credentials of now, which may have been replaced, on top of what
     /// is on servers now, and only with what an owner still allows.
-    pub fn renewed(&self, mut input: Release) -> Result<Release, Refused> {
+    fn renewed(&self, mut input: Release) -> Result<Release, Refused> {
         let now = &self.service.settings;
         let mut withdrawn = input.allow.iter().filter(|one| !now.allow.contains(one));
         if let Some(allowance) = withdrawn.next() {
@@ -333,6 +333,22 @@ impl Found {
         Ok(input)
     }
 
+    /// A failed release again, on the servers that it was for.
+    pub fn retry(
+        &self,
+        failed: Release,
+        frozen: Option<&FrozenRelease>,
+    ) -> Result<Release, Refused> {
+        let ids = |servers: &[ReleaseServer]| -> BTreeSet<ServerId> {
+            servers.iter().map(|server| server.id).collect()
+        };
+        let now = self.release_servers();
+        if ids(&failed.servers) != ids(&now) {
+            return Err(servers_changed(&now));
+        }
+        Ok(again(self.renewed(failed)?, frozen))
+    }
+
     /// An earlier release of this environment again, as it was frozen: its own source, values, routes and gates, wherever
     /// the environment is live now. Where the release never was, there is nothing of it to go back to.
     pub fn rollback(
@@ -342,11 +358,8 @@ impl Found {
         live: &Release,
     ) -> Result<Release, Refused> {
         let was_on = |id| earlier.servers.iter().any(|server| server.id == id);
-        let mut others = live.servers.iter().filter(|server| !was_on(server.id));
-        if let Some(first) = others.next() {
-            let names = std::iter::once(first).chain(others);
-            let names = names.map(|server| server.name.clone());
-            return Err(Refused::ServersChanged(names.collect()));
+        if !live.servers.iter().all(|server| was_on(server.id)) {
+            return Err(servers_changed(&live.servers));
         }
         let mut input = self.renewed(Release {
             servers: live.servers.clone(),
@@ -419,8 +432,12 @@ fn overridden(source: &Source, wanted: &Wanted) -> Result<Source, Refused> {
     Ok(source)
 }
 
-/// A failed release again: what it resolved before it failed is what it is again.
-pub fn again(mut input: Release, frozen: Option<&FrozenRelease>) -> Release {
+fn servers_changed(now: &[ReleaseServer]) -> Refused {
+    Refused::ServersChanged(now.iter().map(|server| server.name.clone()).collect())
+}
+
+/// What it resolved before it failed is what it is again.
+fn again(mut input: Release, frozen: Option<&FrozenRelease>) -> Release {
     let Some(frozen) = frozen else {
         return input;
     };

@@ -283,7 +283,7 @@ async fn release_again(
             releases::rollback(&found, to, &found.rollback(asked, of, &live.input)?)
         }
         _ => {
-            let again = kit::releases::again(found.renewed(asked)?, frozen.as_ref());
+            let again = found.retry(asked, frozen.as_ref())?;
             releases::release_of(&found, name, &again)
         }
     }

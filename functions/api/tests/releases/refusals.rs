@@ -388,8 +388,14 @@ async fn a_release_is_gone_back_to_where_it_was_and_nowhere_else() {
         text(&problem["detail"]).contains("docker2"),
         "it never was there: {problem:#}"
     );
+    let deploy = format!("{path}/deployments");
+    let made = api.made(&deploy, json!({})).await;
+    let failed = id(&made["deployment"]["id"]);
+    api.failed(failed).await;
     let left = json!({"server_ids": [api.servers[1]]});
     assert_eq!(api.patch(&path, left).await.0, 200);
+    let retry = format!("/deployments/{failed}/retry");
+    api.refused(&retry, json!({}), 409, "servers_changed").await;
     let moved = api.deployed(&environment, json!({})).await;
     let names = |input: &Value, field: &str| -> Vec<Value> {
         let all = input[field].as_array().into_iter().flatten();
