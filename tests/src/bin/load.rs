@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Half of them keep their connections.
 const CALLERS: usize = 4;
 /// Between two requests of a caller: leaves the machine to what is tested.
-const PAUSE: Duration = Duration::from_millis(4);
+const PAUSE: Duration = Duration::from_millis(16);
 /// More than these say nothing new.
 const REASONS: usize = 20;
 /// A request that takes longer has failed.
