@@ -201,7 +201,7 @@ pub fn cancelled() {
     let told = cancel.join().expect("told");
     assert_eq!(code(result), "cancelled");
     assert!(
-        told.elapsed() < Duration::from_secs(2),
+        told.elapsed() < Duration::from_secs(10),
         "{:?}",
         told.elapsed()
     );
