@@ -287,6 +287,7 @@ pub struct HttpProbe {
     pub contains: Option<String>,
     /// The answer has this header, and its value holds this.
     #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>, min_items = 2, max_items = 2)]
     pub header: Option<(String, String)>,
     /// Sent as `Host`.
     #[serde(default)]
